@@ -1,0 +1,71 @@
+"""The command line: `sanspec STAGE --config FILE ...`; one lazily imported module per stage.
+
+Exit status: 0 done; 1 a fault of ours (with traceback); 2 a fault the user can mend (one line).
+"""
+
+import argparse
+import importlib
+import logging
+import sys
+
+from sanspec.errors import SanspecError
+
+STAGES = {
+    "config": "print the documented default configuration",
+    "templates": "fetch, verify and pack the E-MILES stellar population models",
+    "mock": "simulate the embedded sky in the real file formats",
+    "match": "join spectra, catalogue and image cubes by specobjid",
+    "prepare": "smooth, resample and normalise spectra; split the sample; image statistics",
+    "train": "train one network",
+    "generate": "draw and rank spectra for the test images",
+    "baselines": "predict the test spectra without a generative model",
+    "eigenspectra": "PCA templates of the rest-frame training spectra",
+    "redshift": "measure redshifts on observed and predicted spectra alike",
+    "indices": "measure Dn4000 on observed and predicted spectra alike",
+    "quality": "compare predicted with observed spectra pixel by pixel",
+    "figure": "draw one figure from tables",
+    "summary": "collect every number of a run in one file",
+    "check": "test the physical truths that the products of a run must obey",
+    "measure": "run the measurements on spectrum files of your own",
+}
+
+
+def usage() -> str:
+    """The manual page: every stage with its one line."""
+    width = max(map(len, STAGES))
+    lines = [f"  {name:<{width}}  {text}" for name, text in STAGES.items()]
+    return "usage: sanspec STAGE [options]    (sanspec STAGE --help for its options)\n\n" + "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one stage and return the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if argv else 2
+    name, *rest = argv
+    if name not in STAGES:
+        print(f"sanspec: unknown stage {name!r}; one of: {', '.join(STAGES)}", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    stage = importlib.import_module(f"sanspec.stages.{name}")
+    parser = argparse.ArgumentParser(prog=f"sanspec {name}", description=stage.__doc__.splitlines()[0])
+    stage.arguments(parser)
+    args = parser.parse_args(rest)
+    try:
+        output = stage.run(args)
+    except SanspecError as fault:
+        print(f"sanspec {name}: {' '.join(str(fault).split())}", file=sys.stderr)
+        return 2
+    if output is not None:
+        print(output)
+    return 0
+
+
+def entry() -> None:
+    """Console entry point."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()
