@@ -116,6 +116,16 @@ class Quality(Section):
     wave_max: Positive = Field(7000.0, description="last wavelength [Angstrom]")
 
 
+class Figures(Section):
+    """Pictures and their numbers."""
+
+    dpi: int = Field(300, ge=50, le=1200, description="resolution of the PNG [dots per inch]")
+    examples: int = Field(4, ge=1, le=8, description="galaxies in figure 2, spread evenly over the ranking in Delta-bar")
+    bright: float = Field(0.25, gt=0, le=1, description="figure 1 takes its galaxies from this brightest fraction of the training split")
+    stretch: Positive = Field(0.5, description="colour images: flux where the stretch turns from linear to logarithmic [nanomaggies a pixel]")
+    softening: Positive = Field(8.0, description="colour images: softening Q of the asinh stretch (Lupton et al. 2004)")
+
+
 class Check(Section):
     """What must hold before a run counts as done."""
 
@@ -135,6 +145,7 @@ class Config(Section):
     generate: Generate = Generate()
     redshift: Redshift = Redshift()
     quality: Quality = Quality()
+    figures: Figures = Figures()
     check: Check = Check()
 
 

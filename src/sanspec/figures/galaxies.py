@@ -1,0 +1,65 @@
+"""What figures share about single galaxies: names, images, colour pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from astropy.visualization import make_lupton_rgb
+from jaxtyping import Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+
+from sanspec.config import Figures
+from sanspec.errors import SanspecError
+from sanspec.store import arrays
+
+PIXEL = 0.396  # arcsec, of the SDSS camera (York et al. 2000)
+BANDS = "ugriz"
+
+
+def sky_name(ra: float, dec: float) -> str:
+    """`JHHMMSS.ss+DDMMSS.s` of a position [deg], digits cut off, not rounded, as the IAU asks for."""
+    hundredths = int(round(ra % 360 / 15 * 360_000, 4)) % (24 * 360_000)
+    tenths = int(round(abs(dec) * 36_000, 4))
+    hours, minutes, seconds = hundredths // 360_000, hundredths // 6000 % 60, hundredths % 6000 / 100
+    degrees, arcmin, arcsec = tenths // 36_000, tenths // 600 % 60, tenths % 600 / 10
+    sign = "-" if dec < 0 else "+"
+    return f"J{hours:02d}{minutes:02d}{seconds:05.2f}{sign}{degrees:02d}{arcmin:02d}{arcsec:04.1f}"
+
+
+def read_rows(path: Path, dataset: str, ids: Sequence[int]) -> np.ndarray:
+    """Rows of `dataset` (gal, ...) whose `specobjid` are `ids`, in that order. Raises SanspecError when one is missing."""
+    with arrays(path) as file:
+        present = file["specobjid"][:]
+        order = np.argsort(present)
+        at = np.searchsorted(present, np.asarray(ids, present.dtype), sorter=order)
+        rows = order[np.minimum(at, len(order) - 1)]
+        if missing := [int(i) for i, row in zip(ids, rows) if present[row] != i]:
+            raise SanspecError(f"{path} has no specobjid {missing[0]}: made from another sample; rerun the rule that makes it")
+        return np.stack([file[dataset][row] for row in rows])
+
+
+def colour(image: Float[np.ndarray, "band y x"], settings: Figures) -> UInt8[np.ndarray, "y x rgb"]:
+    """Colour picture of a ugriz image [nanomaggies], i, r, g as red, green, blue (Lupton et al. 2004)."""
+    _, g, r, i, _ = np.nan_to_num(np.asarray(image, np.float32))
+    return make_lupton_rgb(i, r, g, minimum=0, stretch=settings.stretch, Q=settings.softening)
+
+
+def show(axes: Axes, picture: np.ndarray, bar: float = 5.0, **looks) -> None:
+    """A picture without ticks and with a scale bar of `bar` arcsec."""
+    axes.imshow(picture, **looks)
+    axes.set(xticks=[], yticks=[])
+    axes.minorticks_off()
+    side = picture.shape[0]
+    start, height = 0.06 * side, 0.07 * side
+    axes.plot([start, start + bar / PIXEL], [height, height], color="white", lw=1.4, solid_capstyle="butt", path_effects=_EDGE)
+    annotate(axes, start + bar / PIXEL / 2, height + 0.03 * side, f'{bar:g}"', ha="center", va="bottom", transform=axes.transData)
+
+
+def annotate(axes: Axes, x: float, y: float, text: str, **looks) -> None:
+    """White text with a dark edge, readable on any picture; x and y in fractions of the axes unless told otherwise."""
+    looks = {"transform": axes.transAxes, "color": "white", "fontsize": 7, **looks}
+    axes.text(x, y, text, path_effects=_EDGE, **looks)
+
+
+_EDGE = [withStroke(linewidth=1.6, foreground="black")]

@@ -1,0 +1,126 @@
+"""How every figure looks: fonts, widths, colours, the stamp of a simulated survey, and how it is saved."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from sanspec import __version__
+from sanspec.config import Survey
+from sanspec.store import atomic, write_json
+
+COLUMN, PAGE = 3.35, 7.1  # widths of one and of two columns of the Astrophysical Journal [inch]
+STAMP = "simulated sky: not a result about the real one"
+
+REST_WAVE = r"rest-frame vacuum wavelength [$\mathrm{\AA}$]"
+REST_FLUX = r"normalised flux $F_\lambda$"
+
+
+class Look(NamedTuple):
+    """How one thing is drawn wherever it appears."""
+
+    colour: str
+    line: str
+    label: str
+
+
+PREDICTORS = {
+    "observed": Look("#0072B2", "-", "observed"),
+    "predicted": Look("#D55E00", "-", "predicted"),
+    "nearest_image": Look("#009E73", "--", "nearest image"),
+    "regression": Look("#CC79A7", "-.", "regression"),
+    "mean_spectrum": Look("#666666", ":", "mean spectrum"),
+    "median": Look("#666666", ":", "median redshift"),
+}  # colours of Okabe & Ito (2008), distinct under the common colour-vision deficiencies
+MORPHOLOGIES = {
+    "elliptical": Look("#882255", "-", "elliptical"),
+    "spiral": Look("#332288", "--", "spiral"),
+    "uncertain": Look("#999933", "-.", "uncertain"),
+}  # colours of Tol (2021), "muted"
+
+RC = {
+    "font.family": "STIXGeneral",
+    "mathtext.fontset": "stix",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 0.9,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "xtick.minor.visible": True,
+    "ytick.minor.visible": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "image.origin": "lower",
+    "image.interpolation": "nearest",
+    "pdf.fonttype": 42,
+    "axes.formatter.use_mathtext": True,
+}
+
+
+@contextmanager
+def applied() -> Iterator[None]:
+    """The style, for the time of drawing and saving."""
+    with mpl.rc_context(RC):
+        yield
+
+
+def canvas(width: float, height: float) -> Figure:
+    """An empty figure with constrained layout; width and height in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def stamp(figure: Figure, survey: Survey) -> None:
+    """Write on the figure's face that its sky is simulated, in a strip kept free for it; nothing for a real survey."""
+    if not survey.simulated:
+        return
+    width, height = figure.get_size_inches()
+    strip = 0.17 / height
+    if figure.get_layout_engine() is not None:
+        figure.get_layout_engine().set(rect=(0, 0, 1, 1 - strip))
+    figure.text(
+        1 - 0.04 / width,
+        1 - strip / 2,
+        f"{survey.name} \N{MIDDLE DOT} {STAMP}",
+        ha="right",
+        va="center",
+        fontsize=7,
+        style="italic",
+        color="#B2182B",
+        gid="stamp",
+    )
+
+
+def save(figure: Figure, numbers: Mapping, header: Mapping, out: Path, dpi: int) -> None:
+    """Write `out` (.png) and, beside it, the same figure as .pdf and its numbers as .json, `header` first.
+
+    The header (figure, title, run, survey, simulated, provenance) also stands in the metadata of PNG and PDF.
+    Raises ValueError when a number bears a name of the header.
+    """
+    if clash := set(header) & set(numbers):
+        raise ValueError(f"numbers of {header['figure']} bear names of the header: {sorted(clash)}")
+    for path in (out, out.with_suffix(".pdf")):
+        with atomic(path) as temporary:
+            figure.savefig(temporary, dpi=dpi, metadata=_metadata(header, numbers, path.suffix))
+    write_json(out.with_suffix(".json"), {**header, **numbers})
+
+
+def _metadata(header: Mapping, numbers: Mapping, suffix: str) -> dict[str, str]:
+    """Provenance as the metadata of a PNG or PDF."""
+    warning = f" ({STAMP})" if header["simulated"] else ""
+    about = f"run {header['run']}, survey {header['survey']}{warning}, n = {numbers.get('n')}"
+    made = f"sanspec {__version__}"
+    subject, maker = ("Subject", "Creator") if suffix == ".pdf" else ("Description", "Software")
+    return {"Title": f"{header['figure']}: {header['title']}", subject: about, maker: made}

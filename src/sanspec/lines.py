@@ -1,0 +1,56 @@
+"""Windows of spectral indices and wavelengths of emission lines, each with its source.
+
+Index windows are in air, emission lines in vacuum, both rest frame, Angstrom.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Band = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Index:
+    """One index: its sidebands, its feature band where it has one, and how the three are combined.
+
+    kind: `break_fnu`, the ratio red / blue of the mean F_nu in the two sidebands.
+    """
+
+    name: str
+    kind: Literal["break_fnu"]
+    blue: Band  # rest-frame air wavelengths [Angstrom]
+    red: Band
+    source: str
+
+
+INDICES = {
+    index.name: index
+    for index in (
+        Index("dn4000", "break_fnu", (3850.0, 3950.0), (4000.0, 4100.0), "Balogh et al. 1999, ApJ 527, 54"),
+        Index("d4000", "break_fnu", (3750.0, 3950.0), (4050.0, 4250.0), "Bruzual 1983, ApJ 273, 105"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class LineGroup:
+    """Emission lines that rise and fall together: vacuum wavelengths [Angstrom] and relative fluxes."""
+
+    name: str
+    lines: tuple[tuple[float, float], ...]
+    source: str
+
+
+# Wavelengths: NIST Ritz values as in the MaNGA DAP's line list (Westfall et al. 2019), Halpha and Hbeta apart,
+# which are the flux-weighted means of their fine structure; [O II] and [Ne III] likewise.
+LINE_GROUPS = (
+    LineGroup(
+        "balmer",
+        ((6564.608, 2.863), (4862.683, 1.0), (4341.684, 0.468), (4102.892, 0.259), (3971.195, 0.159), (3890.151, 0.105)),
+        "case B, 1e4 K, 1e2 cm-3: Storey & Hummer 1995",
+    ),
+    LineGroup("[o ii]", ((3727.092, 1.0), (3729.875, 1.35)), "low-density ratio: Osterbrock & Ferland 2006"),
+    LineGroup("[o iii]", ((5008.240, 1.0), (4960.295, 0.336)), "A values: Storey & Zeippen 2000"),
+    LineGroup("[n ii]", ((6585.270, 1.0), (6549.860, 0.327)), "A values: Storey & Zeippen 2000"),
+    LineGroup("[s ii]", ((6718.295, 1.0), (6732.674, 0.75)), "low-density ratio: Osterbrock & Ferland 2006"),
+)

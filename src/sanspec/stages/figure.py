@@ -1,0 +1,58 @@
+"""Draw one figure from the products of a run: PNG, PDF and a JSON of its numbers."""
+
+import argparse
+import importlib
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from sanspec import config, store
+from sanspec.errors import SanspecError
+from sanspec.figures import FIGURES, style
+
+log = logging.getLogger(__name__)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the stage."""
+    parser.add_argument("name", choices=FIGURES, help="; ".join(f"{name}: {text}" for name, text in FIGURES.items()))
+    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
+    parser.add_argument("--run", default="main", help="name of the run, for the record")
+    parser.add_argument("--inputs", nargs="*", default=[], metavar="KEY=PATH", help="the files the figure reads")
+    parser.add_argument("--out", type=Path, required=True, help="the picture (.png); .pdf and .json are written beside it")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draw, stamp and save the figure `args.name`."""
+    settings = config.load(args.config)
+    if args.out.suffix != ".png":
+        raise SanspecError(f"figure: --out {args.out}: must end in .png; the .pdf and .json are written beside it")
+    module = importlib.import_module(f"sanspec.figures.{args.name}")
+    inputs = read_inputs(args.inputs, module.INPUTS, args.name)
+    with style.applied():
+        picture, numbers = module.draw(inputs, settings)
+        style.stamp(picture, settings.survey)
+        style.save(picture, numbers, header(args, settings, inputs), args.out, settings.figures.dpi)
+    log.info("%s: n = %s -> %s", args.name, numbers["n"], args.out)
+
+
+def read_inputs(given: Iterable[str], wanted: Iterable[str], name: str) -> dict[str, Path]:
+    """Paths by key from KEY=PATH arguments. Raises SanspecError when a key is missing, unknown or given twice."""
+    pairs = [text.partition("=") for text in given]
+    keys = [key for key, _, path in pairs if path]
+    if len(keys) != len(pairs) or sorted(keys) != sorted(wanted):
+        needed = " ".join(f"{key}=PATH" for key in wanted) or "none"
+        raise SanspecError(f"figure {name}: --inputs {' '.join(given) or '(none)'}: it takes exactly: {needed}")
+    return {key: Path(path) for key, _, path in pairs}
+
+
+def header(args: argparse.Namespace, settings: config.Config, inputs: Mapping[str, Path]) -> dict:
+    """What the JSON of every figure says of it before its numbers."""
+    return {
+        "figure": args.name,
+        "title": FIGURES[args.name],
+        "run": args.run,
+        "survey": settings.survey.name,
+        "simulated": settings.survey.simulated,
+        "provenance": store.provenance("figure", settings.figures.model_dump(mode="json"), inputs=dict(inputs)),
+    }

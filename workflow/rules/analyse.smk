@@ -1,0 +1,99 @@
+"""The same measurements on observed and predicted spectra.
+
+INPUTS   results/<run>/prepared/*, results/<run>/generated/*
+OUTPUTS  results/<run>/tables/{eigenspectra.h5,redshift,indices,quality}.{ecsv,json}
+"""
+
+
+rule eigenspectra:
+    """PCA of the rest-frame training spectra: the redshift templates."""
+    input:
+        spectra=rules.prepare.output.spectra,
+        code=sources("stages.eigenspectra"),
+    output:
+        "results/{run}/tables/eigenspectra.h5",
+    log:
+        "results/{run}/logs/eigenspectra.log",
+    benchmark:
+        "results/{run}/benchmarks/eigenspectra.tsv"
+    conda:
+        "../../envs/base.yaml"
+    params:
+        settings=section("redshift"),
+    shell:
+        "python -m sanspec eigenspectra --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
+        " --out {output} > {log} 2>&1"
+
+
+rule redshift:
+    """Blind redshifts of observed, predicted and regressed spectra, and their scores."""
+    input:
+        spectra=rules.prepare.output.spectra,
+        predicted=rules.generate.output.predicted,
+        baselines=rules.baselines.output,
+        eigenspectra=rules.eigenspectra.output,
+        code=sources("stages.redshift"),
+    output:
+        table="results/{run}/tables/redshift.ecsv",
+        numbers="results/{run}/tables/redshift.json",
+    log:
+        "results/{run}/logs/redshift.log",
+    benchmark:
+        "results/{run}/benchmarks/redshift.tsv"
+    conda:
+        "../../envs/base.yaml"
+    params:
+        settings=section("redshift"),
+    shell:
+        "python -m sanspec redshift --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
+        " --predicted {input.predicted} --baselines {input.baselines} --eigenspectra {input.eigenspectra}"
+        " --out {output.table} --summary {output.numbers} > {log} 2>&1"
+
+
+rule indices:
+    """Dn4000 of observed and predicted spectra."""
+    input:
+        spectra=rules.prepare.output.spectra,
+        predicted=rules.generate.output.predicted,
+        redshifts=rules.redshift.output.table,
+        objects=rules.prepare.output.objects,
+        code=sources("stages.indices"),
+    output:
+        table="results/{run}/tables/indices.ecsv",
+        numbers="results/{run}/tables/indices.json",
+    log:
+        "results/{run}/logs/indices.log",
+    benchmark:
+        "results/{run}/benchmarks/indices.tsv"
+    conda:
+        "../../envs/base.yaml"
+    shell:
+        "python -m sanspec indices --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
+        " --predicted {input.predicted} --redshifts {input.redshifts} --objects {input.objects}"
+        " --out {output.table} --summary {output.numbers} > {log} 2>&1"
+
+
+rule quality:
+    """Predicted against observed spectra, pixel by pixel, baselines beside."""
+    input:
+        spectra=rules.prepare.output.spectra,
+        predicted=rules.generate.output.predicted,
+        baselines=rules.baselines.output,
+        redshifts=rules.redshift.output.table,
+        objects=rules.prepare.output.objects,
+        code=sources("stages.quality"),
+    output:
+        table="results/{run}/tables/quality.ecsv",
+        numbers="results/{run}/tables/quality.json",
+    log:
+        "results/{run}/logs/quality.log",
+    benchmark:
+        "results/{run}/benchmarks/quality.tsv"
+    conda:
+        "../../envs/base.yaml"
+    params:
+        settings=section("quality"),
+    shell:
+        "python -m sanspec quality --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
+        " --predicted {input.predicted} --baselines {input.baselines} --redshifts {input.redshifts}"
+        " --objects {input.objects} --out {output.table} --summary {output.numbers} > {log} 2>&1"

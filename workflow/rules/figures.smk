@@ -1,0 +1,73 @@
+"""The figures, one rule each: PNG, PDF and a JSON of the numbers.
+
+INPUTS   products of earlier rules, as listed in FIGURES
+OUTPUTS  results/<run>/figures/<figure>.{png,pdf,json}
+"""
+
+PRODUCTS = {
+    "spectra": rules.prepare.output.spectra,
+    "images": rules.prepare.output.images,
+    "objects": rules.prepare.output.objects,
+    "predicted": rules.generate.output.predicted,
+    "redshifts": rules.redshift.output.table,
+    "redshift_numbers": rules.redshift.output.numbers,
+    "quality": rules.quality.output.table,
+    "quality_numbers": rules.quality.output.numbers,
+    "records": expand("results/{{run}}/nets/{network}.json", network=NETWORKS),
+    "cubes": rules.mock.output.cubes,
+    "catalogue": rules.mock.output.catalogue,
+    "truth": rules.mock.output.truth,
+    "population": rules.mock.output.population,
+    "sky_spectra": rules.mock.output.spectra,
+}
+
+FIGURES = {
+    "fig01": ("objects", "images"),
+    "fig02": ("spectra", "images", "objects", "predicted", "redshifts", "quality"),
+    "fig03": (),
+    "fig05": ("quality", "quality_numbers"),
+    "fig06": ("redshifts", "redshift_numbers"),
+    "learning": ("records",),
+}
+if RUNS["main"].survey.source == "mock":
+    FIGURES |= {
+        "mocksky": ("cubes", "truth", "sky_spectra"),
+        "mockpopulation": ("truth", "population"),
+    }
+
+
+for figure, needs in FIGURES.items():
+
+    rule:
+        name:
+            f"figure_{figure}"
+        input:
+            **{key: PRODUCTS[key] for key in needs},
+            code=sources("stages.figure", f"figures.{figure}"),
+        output:
+            png=report(
+                f"results/{{run}}/figures/{figure}.png",
+                caption=f"../report/{figure}.rst",
+                category="Figures",
+                labels={"run": "{run}", "figure": figure},
+            ),
+            pdf=f"results/{{run}}/figures/{figure}.pdf",
+            numbers=f"results/{{run}}/figures/{figure}.json",
+        log:
+            f"results/{{run}}/logs/figure_{figure}.log",
+        benchmark:
+            f"results/{{run}}/benchmarks/figure_{figure}.tsv"
+        conda:
+            "../../envs/base.yaml"
+        params:
+            figure=figure,
+            inputs=lambda wildcards, input: [
+                f"{key}={path}"
+                for key, paths in input.items()
+                if key != "code"
+                for path in ([paths] if isinstance(paths, str) else paths)
+            ],
+            settings=section("survey", "generate", "figures"),
+        shell:
+            "python -m sanspec figure {params.figure} --config results/{wildcards.run}/config.yaml"
+            " --run {wildcards.run} --inputs {params.inputs} --out {output.png} > {log} 2>&1"

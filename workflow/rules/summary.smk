@@ -1,0 +1,70 @@
+"""The end of a run: every number in one place, and the physical truths that must hold.
+
+INPUTS   the JSON numbers of tables, figures and networks; the benchmarks of all rules
+OUTPUTS  results/<run>/{summary.json,summary.txt,times.json,check.json}
+"""
+
+
+rule summary:
+    """Every number of the run under one documented name; seconds per rule."""
+    input:
+        numbers=[
+            *expand(
+                "results/{{run}}/tables/{table}.json",
+                table=["redshift", "indices", "quality"],
+            ),
+            *expand("results/{{run}}/figures/{figure}.json", figure=FIGURES),
+            *expand("results/{{run}}/nets/{network}.json", network=NETWORKS),
+        ],
+        losses=rules.match.output.losses,
+        objects=rules.prepare.output.objects,
+        code=sources("stages.summary"),
+    output:
+        numbers="results/{run}/summary.json",
+        table=report(
+            "results/{run}/summary.txt",
+            caption="../report/summary.rst",
+            category="Numbers",
+        ),
+        times="results/{run}/times.json",
+    log:
+        "results/{run}/logs/summary.log",
+    conda:
+        "../../envs/base.yaml"
+    params:
+        benchmarks=lambda wildcards: [
+            "results/raw/benchmarks",
+            f"results/{wildcards.run}/benchmarks",
+        ],
+        settings=section("survey"),
+    shell:
+        "python -m sanspec summary --config results/{wildcards.run}/config.yaml --run {wildcards.run}"
+        " --numbers {input.numbers} --losses {input.losses} --objects {input.objects}"
+        " --benchmarks {params.benchmarks} --out {output.numbers} --times {output.times}"
+        " > {output.table} 2> {log}"
+
+
+rule check:
+    """Physical truths about the products: a run is done when they hold."""
+    input:
+        summary=rules.summary.output.numbers,
+        quality=rules.quality.output.table,
+        redshifts=rules.redshift.output.table,
+        indices=rules.indices.output.table,
+        objects=rules.prepare.output.objects,
+        predicted=rules.generate.output.predicted,
+        spectra=rules.prepare.output.spectra,
+        code=sources("stages.check"),
+    output:
+        "results/{run}/check.json",
+    log:
+        "results/{run}/logs/check.log",
+    conda:
+        "../../envs/base.yaml"
+    params:
+        settings=section("check"),
+    shell:
+        "python -m sanspec check --config results/{wildcards.run}/config.yaml --run {wildcards.run}"
+        " --summary {input.summary} --quality {input.quality} --redshifts {input.redshifts}"
+        " --indices {input.indices} --objects {input.objects} --predicted {input.predicted}"
+        " --spectra {input.spectra} --out {output} > {log} 2>&1"
