@@ -60,6 +60,14 @@ onsuccess:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/acquire.smk"
+
+
+ACQUIRED = []
+if RUNS["main"].survey.source == "sdss":
+
+    include: "workflow/rules/sdss.smk"
+
+
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/generate.smk"
@@ -71,5 +79,6 @@ include: "workflow/rules/summary.smk"
 rule all:
     default_target: True
     input:
+        ACQUIRED,
         expand("results/{run}/check.json", run=RUNS),
         expand("results/{run}/figures/{figure}.png", run=RUNS, figure=FIGURES),

@@ -1,5 +1,7 @@
 """What all tests share: where real data are, and a message about what is skipped without them."""
 
+import sanspec  # noqa: F401  first, so that its thread limits hold for numpy
+
 import os
 from pathlib import Path
 

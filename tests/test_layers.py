@@ -60,7 +60,10 @@ def test_figures_and_networks_stand_apart():
     for path in FILES:
         for name in imported(path):
             if module(path).startswith("sanspec.nets"):
-                assert name.startswith("sanspec.nets") or layer(name) == BOTTOM or name == "sanspec.grid", (path, name)
+                assert name.startswith("sanspec.nets") or layer(name) == BOTTOM or name == "sanspec.grid", (
+                    path,
+                    name,
+                )
             if name.startswith("sanspec.figures"):
                 assert module(path).startswith(("sanspec.figures", "sanspec.stages.figure")), (path, name)
 
@@ -111,4 +114,6 @@ def test_public_functions_have_docstrings():
 def test_nothing_unpickles_or_prints():
     for path in FILES:
         text = path.read_text()
-        assert "allow_pickle=True" not in text and "torch.load(" not in text and "import pickle" not in text, path
+        assert (
+            "allow_pickle=True" not in text and "torch.load(" not in text and "import pickle" not in text
+        ), path

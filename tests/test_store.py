@@ -46,7 +46,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     assert store.read_json(path) == {"a": 1} and list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left"), OSError("write failed (errno = 28, No space)")])
+@pytest.mark.parametrize(
+    "fault", [OSError(errno.ENOSPC, "No space left"), OSError("write failed (errno = 28, No space)")]
+)
 def test_a_full_disk_is_one_line(tmp_path, fault):
     with pytest.raises(SanspecError, match="disk is full") as caught, store.atomic(tmp_path / "x"):
         raise fault
@@ -54,7 +56,11 @@ def test_a_full_disk_is_one_line(tmp_path, fault):
 
 
 def test_a_truly_full_device_is_one_line():
-    with pytest.raises(SanspecError, match="disk is full"), store.atomic("/tmp/sanspec-full"), open("/dev/full", "w") as full:
+    with (
+        pytest.raises(SanspecError, match="disk is full"),
+        store.atomic("/tmp/sanspec-full"),
+        open("/dev/full", "w") as full,
+    ):
         full.write("x" * 10**6)
 
 

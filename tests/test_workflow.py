@@ -19,7 +19,15 @@ def run(*command, folder=ROOT, **more):
 
 
 def snakemake(folder, *options):
-    return run("snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), *options, folder=folder)
+    return run(
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(folder),
+        *options,
+        folder=folder,
+    )
 
 
 def test_snakefmt_is_clean():
@@ -33,12 +41,17 @@ def test_lint_is_clean(tmp_path):
 
 
 def test_ruff_is_clean():
-    check, form = run("ruff", "check", "src", "tests", "benchmarks"), run("ruff", "format", "--check", "src", "tests", "benchmarks")
+    check, form = (
+        run("ruff", "check", "src", "tests", "benchmarks"),
+        run("ruff", "format", "--check", "src", "tests", "benchmarks"),
+    )
     assert check.returncode == 0, check.stdout
     assert form.returncode == 0, form.stdout
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "profiles").glob("*/config.yaml")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "profiles").glob("*/config.yaml")), ids=lambda path: path.parent.name
+)
 def test_profiles_resolve_to_a_plan(path, tmp_path):
     (tmp_path / "config.yaml").symlink_to(ROOT / "config.yaml")
     done = snakemake(tmp_path, "--dry-run", "--workflow-profile", str(path.parent))
@@ -60,9 +73,17 @@ def test_a_wrong_setting_stops_before_anything_runs(tmp_path, setting, words):
 
 @pytest.mark.parametrize("name", ["base", "torch"])
 def test_environments_are_pinned_as_the_constraints(name):
-    pins = dict(re.findall(r"^([\w.-]+)==([^\s;]+)(?! ; python_full_version >=)", (ROOT / "constraints.txt").read_text(), re.M)[::-1])
+    pins = dict(
+        re.findall(
+            r"^([\w.-]+)==([^\s;]+)(?! ; python_full_version >=)",
+            (ROOT / "constraints.txt").read_text(),
+            re.M,
+        )[::-1]
+    )
     listed = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())["dependencies"][-1]["pip"]
-    assert listed and all(pins[package] == version for package, version in (pin.split("==") for pin in listed))
+    assert listed and all(
+        pins[package] == version for package, version in (pin.split("==") for pin in listed)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +118,9 @@ def test_a_changed_setting_reruns_only_what_reads_it(tiny):
     folder, options, _ = tiny
     done = snakemake(folder, *options, "--dry-run", "--config", "quality={wave_max: 6900}")
     planned = done.stdout + done.stderr
-    assert re.search(r"^quality\s+1\b", planned, re.M) and not re.search(r"^(train|prepare|redshift|generate)\s", planned, re.M)
+    assert re.search(r"^quality\s+1\b", planned, re.M) and not re.search(
+        r"^(train|prepare|redshift|generate)\s", planned, re.M
+    )
 
 
 def test_a_single_rule_runs_again(tiny):

@@ -13,7 +13,15 @@ from sanspec.errors import SanspecError
 STAGES = {
     "config": "print the documented default configuration",
     "templates": "fetch, verify and pack the E-MILES stellar population models",
+    "templates-m11": "fetch, verify and pack the M11-MILES stellar population models",
     "mock": "simulate the embedded sky in the real file formats",
+    "cubes": "get the SDSS cube file: check and link a local one, or fetch it",
+    "query": "ask SDSS for the catalogue, by CasJobs or anonymously",
+    "spectra": "fetch the spectra of the catalogue's galaxies",
+    "inspect": "test units, bands and orientation of the cube file",
+    "cutouts": "cut image cubes of SDSS galaxies of your own from the survey's frames",
+    "status": "tell what of the survey is here, missing or failed, and why",
+    "serve-mock": "start a loopback SDSS that serves a simulated sky",
     "match": "join spectra, catalogue and image cubes by specobjid",
     "prepare": "smooth, resample and normalise spectra; split the sample; image statistics",
     "train": "train one network",
@@ -22,6 +30,9 @@ STAGES = {
     "eigenspectra": "PCA templates of the rest-frame training spectra",
     "redshift": "measure redshifts on observed and predicted spectra alike",
     "indices": "measure Dn4000 on observed and predicted spectra alike",
+    "ppxf": "fit populations, kinematics and emission lines of observed and predicted spectra with pPXF",
+    "firefly": "fit populations of observed and predicted spectra with FIREFLY's method",
+    "stellar-merge": "join the shards of a population fit",
     "quality": "compare predicted with observed spectra pixel by pixel",
     "figure": "draw one figure from tables",
     "summary": "collect every number of a run in one file",
@@ -48,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"sanspec: unknown stage {name!r}; one of: {', '.join(STAGES)}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    stage = importlib.import_module(f"sanspec.stages.{name}")
+    stage = importlib.import_module(f"sanspec.stages.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(prog=f"sanspec {name}", description=stage.__doc__.splitlines()[0])
     stage.arguments(parser)
     args = parser.parse_args(rest)

@@ -32,6 +32,11 @@ class Warn(IntFlag):
     AMBIGUOUS_REDSHIFT = 1 << 19  # a second redshift fits almost as well
     NO_INDEX = 1 << 20  # an index band lies outside the grid or over masked pixels
     NOT_GENERATED = 1 << 21  # no spectrum could be generated from the image
+    NOT_FITTED = 1 << 22  # no populations could be fitted: too few good pixels, no signal, or outside the templates
+    AT_BOUND = 1 << 23  # a parameter of a fit stands at its bound
+    LOW_SNR = 1 << 24  # signal to noise below what the fit's tests cover
+    NO_VDISP = 1 << 25  # no velocity dispersion was measured: a stated one was assumed
+    FEW_DRAWS = 1 << 26  # some draws of a bootstrap failed and were left out
 
 
 def reasons(warn: int) -> list[str]:

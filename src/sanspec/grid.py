@@ -1,8 +1,8 @@
 """Wavelength grids: the product grid, its coarse version, log-linear grids, air and vacuum, rebinning.
 
 Every wavelength is in vacuum and the observed frame unless its name says otherwise (`wave_air`, `rest_wave`).
-A spectrum is a flux density; a pixel is the bin between two edges and its value the mean density over that bin,
-so that rebinning conserves flux and leaves a constant constant.
+A spectrum is a flux density; a pixel is the bin between two edges and its value the mean density over that
+bin, so that rebinning conserves flux and leaves a constant constant.
 """
 
 import numba
@@ -22,7 +22,7 @@ WAVE.setflags(write=False)
 
 
 def bin_edges(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix+1"]:
-    """Edges of the bins centred on `wave` [Angstrom]: half way between neighbours, outermost bins symmetric."""
+    """Edges of the bins centred on `wave` [Angstrom]: half way between neighbours, end bins symmetric."""
     inner = 0.5 * (wave[1:] + wave[:-1])
     return np.concatenate([[2 * wave[0] - inner[0]], inner, [2 * wave[-1] - inner[-1]]])
 
@@ -47,8 +47,8 @@ def coarse(
 ) -> tuple[Float[np.ndarray, "gal coarse"], Bool[np.ndarray, "gal coarse"]]:
     """Coarse log spectra: mean over the valid pixels of each block of 8 (Doorenbos et al. 2024, appendix A).
 
-    log_flux: natural log, gaps filled; mask: true = use. Returns the means (float32) and their mask; a block with
-    no valid pixel is the mean of its filled values, and masked.
+    log_flux: natural log, gaps filled; mask: true = use. Returns the means (float32) and their mask; a block
+    with no valid pixel is the mean of its filled values, and masked.
     """
     starts, sizes = _blocks(log_flux.shape[1]), _block_sizes(log_flux.shape[1])
     count = np.add.reduceat(mask.astype(np.int64), starts, axis=1)
@@ -99,8 +99,8 @@ def rebin(
 ) -> Float[np.ndarray, "*gal out"]:
     """Flux density on other bins, conserving flux by exact bin overlap (Carnall 2017, eq. 1).
 
-    Edges in any unit, both alike. Each value is the mean over the finite part of its bin; NaN where finite pixels
-    cover less than half of it.
+    Edges in any unit, both alike. Each value is the mean over the finite part of its bin; NaN where finite
+    pixels cover less than half of it.
     """
     rows = np.atleast_2d(np.asarray(flux, dtype=np.float64))
     scale = np.ones(len(rows))
@@ -116,8 +116,9 @@ def rest_frame(
 ) -> Float[np.ndarray, "gal rest"]:
     """Spectra moved to the rest frame and rebinned onto `rest_wave`, each by its own redshift.
 
-    flux: flux density on `wave` (observed frame); z: redshift; rest_wave: pixel centres [Angstrom, rest frame].
-    The mean density is kept (a constant stays constant; no factor 1+z). NaN outside the coverage, as in `rebin`.
+    flux: flux density on `wave` (observed frame); z: redshift; rest_wave: pixel centres [Angstrom, rest
+    frame]. The mean density is kept (a constant stays constant; no factor 1+z). NaN outside the coverage, as
+    in `rebin`.
     """
     return _rebin_rows(
         bin_edges(_float(wave)),
@@ -135,7 +136,7 @@ def to_loglam(
     z: Float[np.ndarray, " gal"] | None = None,
     wave: Float[np.ndarray, " pix"] = WAVE,
 ) -> Float[np.ndarray, "gal log"]:
-    """Spectra on the common 1e-4 dex grid, `pixels` of it from index `first` on; in the rest frame if `z` is given.
+    """Spectra on the common 1e-4 dex grid, `pixels` of it from `first`; in the rest frame if `z` is given.
 
     flux: flux density on `wave`. As `rest_frame` in everything else.
     """

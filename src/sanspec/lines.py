@@ -41,12 +41,18 @@ class LineGroup:
     source: str
 
 
-# Wavelengths: NIST Ritz values as in the MaNGA DAP's line list (Westfall et al. 2019), Halpha and Hbeta apart,
-# which are the flux-weighted means of their fine structure; [O II] and [Ne III] likewise.
+# Wavelengths: NIST Ritz values, as in the line list of the MaNGA DAP (Belfiore et al. 2019, table 1).
 LINE_GROUPS = (
     LineGroup(
         "balmer",
-        ((6564.608, 2.863), (4862.683, 1.0), (4341.684, 0.468), (4102.892, 0.259), (3971.195, 0.159), (3890.151, 0.105)),
+        (
+            (6564.608, 2.863),
+            (4862.683, 1.0),
+            (4341.684, 0.468),
+            (4102.892, 0.259),
+            (3971.195, 0.159),
+            (3890.151, 0.105),
+        ),
         "case B, 1e4 K, 1e2 cm-3: Storey & Hummer 1995",
     ),
     LineGroup("[o ii]", ((3727.092, 1.0), (3729.875, 1.35)), "low-density ratio: Osterbrock & Ferland 2006"),

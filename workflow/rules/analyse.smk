@@ -9,7 +9,6 @@ rule eigenspectra:
     """PCA of the rest-frame training spectra: the redshift templates."""
     input:
         spectra=rules.prepare.output.spectra,
-        code=sources("stages.eigenspectra"),
     output:
         "results/{run}/tables/eigenspectra.h5",
     log:
@@ -19,6 +18,7 @@ rule eigenspectra:
     conda:
         "../../envs/base.yaml"
     params:
+        code=sources("stages.eigenspectra"),
         settings=section("redshift"),
     shell:
         "python -m sanspec eigenspectra --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
@@ -32,7 +32,6 @@ rule redshift:
         predicted=rules.generate.output.predicted,
         baselines=rules.baselines.output,
         eigenspectra=rules.eigenspectra.output,
-        code=sources("stages.redshift"),
     output:
         table="results/{run}/tables/redshift.ecsv",
         numbers="results/{run}/tables/redshift.json",
@@ -43,6 +42,7 @@ rule redshift:
     conda:
         "../../envs/base.yaml"
     params:
+        code=sources("stages.redshift"),
         settings=section("redshift"),
     shell:
         "python -m sanspec redshift --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
@@ -57,7 +57,6 @@ rule indices:
         predicted=rules.generate.output.predicted,
         redshifts=rules.redshift.output.table,
         objects=rules.prepare.output.objects,
-        code=sources("stages.indices"),
     output:
         table="results/{run}/tables/indices.ecsv",
         numbers="results/{run}/tables/indices.json",
@@ -67,6 +66,8 @@ rule indices:
         "results/{run}/benchmarks/indices.tsv"
     conda:
         "../../envs/base.yaml"
+    params:
+        code=sources("stages.indices"),
     shell:
         "python -m sanspec indices --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
         " --predicted {input.predicted} --redshifts {input.redshifts} --objects {input.objects}"
@@ -81,7 +82,6 @@ rule quality:
         baselines=rules.baselines.output,
         redshifts=rules.redshift.output.table,
         objects=rules.prepare.output.objects,
-        code=sources("stages.quality"),
     output:
         table="results/{run}/tables/quality.ecsv",
         numbers="results/{run}/tables/quality.json",
@@ -92,6 +92,7 @@ rule quality:
     conda:
         "../../envs/base.yaml"
     params:
+        code=sources("stages.quality"),
         settings=section("quality"),
     shell:
         "python -m sanspec quality --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"

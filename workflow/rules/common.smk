@@ -1,6 +1,7 @@
-"""Two helpers for the rules: the settings a stage reads, and the package files it is made of."""
+"""Two helpers for the rules: the settings a stage reads, and a digest of the package files it is made of."""
 
 import ast
+import hashlib
 
 
 def section(*names):
@@ -14,19 +15,20 @@ def section(*names):
 
 
 def sources(*modules):
-    """The package files that the given modules are made of: they and all they import, found by reading."""
-    root = Path(
-        os.path.relpath(workflow.basedir), "src"
-    )  # relative: a moved checkout reruns nothing
-    found, queue = set(), [f"sanspec.{module}" for module in modules]
+    """Digest of the package files that the given modules are made of: they and all they import, found by reading.
+
+    A parameter, not an input: only a change of content reruns a rule, not a fresh checkout's new dates.
+    """
+    root = Path(workflow.basedir, "src")
+    found, queue = {}, [f"sanspec.{module}" for module in modules]
     while queue:
         base = root.joinpath(*queue.pop().split("."))
         candidates = base.with_suffix(".py"), base / "__init__.py"
         path = next(filter(Path.exists, candidates), None)
         if path is None or path in found:
             continue
-        found.add(path)
-        for node in ast.walk(ast.parse(path.read_text())):
+        found[path] = path.read_bytes()
+        for node in ast.walk(ast.parse(found[path])):
             if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(
                 "sanspec."
             ):
@@ -34,4 +36,6 @@ def sources(*modules):
                     node.module,
                     *(f"{node.module}.{name.name}" for name in node.names),
                 ]
-    return sorted(map(str, found))
+    return hashlib.sha256(b"".join(found[path] for path in sorted(found))).hexdigest()[
+        :12
+    ]

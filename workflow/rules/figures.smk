@@ -43,7 +43,6 @@ for figure, needs in FIGURES.items():
             f"figure_{figure}"
         input:
             **{key: PRODUCTS[key] for key in needs},
-            code=sources("stages.figure", f"figures.{figure}"),
         output:
             png=report(
                 f"results/{{run}}/figures/{figure}.png",
@@ -60,11 +59,11 @@ for figure, needs in FIGURES.items():
         conda:
             "../../envs/base.yaml"
         params:
+            code=sources("stages.figure", f"figures.{figure}"),
             figure=figure,
             inputs=lambda wildcards, input: [
                 f"{key}={path}"
                 for key, paths in input.items()
-                if key != "code"
                 for path in ([paths] if isinstance(paths, str) else paths)
             ],
             settings=section("survey", "generate", "figures"),

@@ -16,7 +16,6 @@ rule generate:
             network=["diff_coarse", "clip_coarse", "diff_fine", "clip_fine"],
             kind=["safetensors", "json"],
         ),
-        code=sources("stages.generate"),
     output:
         predicted="results/{run}/generated/predicted.h5",
         scores="results/{run}/generated/scores.parquet",
@@ -32,6 +31,7 @@ rule generate:
         runtime=240,
         mem_mb=16000,
     params:
+        code=sources("stages.generate"),
         settings=section("generate"),
         nets=lambda wildcards: f"results/{wildcards.run}/nets",
     shell:
@@ -48,7 +48,6 @@ rule baselines:
         statistics=rules.prepare.output.statistics,
         regressor="results/{run}/nets/regressor.safetensors",
         record="results/{run}/nets/regressor.json",
-        code=sources("stages.baselines"),
     output:
         "results/{run}/generated/baselines.h5",
     log:
@@ -57,6 +56,8 @@ rule baselines:
         "results/{run}/benchmarks/baselines.tsv"
     conda:
         "../../envs/torch.yaml"
+    params:
+        code=sources("stages.baselines"),
     shell:
         "python -m sanspec baselines --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
         " --images {input.images} --statistics {input.statistics} --regressor {input.regressor}"

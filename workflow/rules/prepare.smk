@@ -12,7 +12,6 @@ rule match:
         cubes=lambda wildcards: str(RUNS[wildcards.run].survey.cubes),
         catalogue=lambda wildcards: str(RUNS[wildcards.run].survey.catalogue),
         spectra=lambda wildcards: str(RUNS[wildcards.run].survey.spectra),
-        code=sources("stages.match"),
     output:
         objects="results/{run}/matched/objects.parquet",
         losses=report(
@@ -28,6 +27,7 @@ rule match:
     conda:
         "../../envs/base.yaml"
     params:
+        code=sources("stages.match"),
         settings=section("survey", "match"),
     shell:
         "python -m sanspec match --config results/{wildcards.run}/config.yaml --out {output.objects}"
@@ -38,7 +38,6 @@ rule prepare:
     """Spectra smoothed, resampled and normalised; images; splits; statistics of the training split."""
     input:
         objects=rules.match.output.objects,
-        code=sources("stages.prepare"),
     output:
         spectra="results/{run}/prepared/spectra.h5",
         images="results/{run}/prepared/images.h5",
@@ -52,6 +51,7 @@ rule prepare:
         "../../envs/base.yaml"
     threads: workflow.cores or 1
     params:
+        code=sources("stages.prepare"),
         settings=section("survey", "prepare"),
     shell:
         "python -m sanspec prepare --config results/{wildcards.run}/config.yaml --objects {input.objects}"

@@ -18,7 +18,6 @@ rule summary:
         ],
         losses=rules.match.output.losses,
         objects=rules.prepare.output.objects,
-        code=sources("stages.summary"),
     output:
         numbers="results/{run}/summary.json",
         table=report(
@@ -32,6 +31,7 @@ rule summary:
     conda:
         "../../envs/base.yaml"
     params:
+        code=sources("stages.summary"),
         benchmarks=lambda wildcards: [
             "results/raw/benchmarks",
             f"results/{wildcards.run}/benchmarks",
@@ -54,7 +54,6 @@ rule check:
         objects=rules.prepare.output.objects,
         predicted=rules.generate.output.predicted,
         spectra=rules.prepare.output.spectra,
-        code=sources("stages.check"),
     output:
         "results/{run}/check.json",
     log:
@@ -62,6 +61,7 @@ rule check:
     conda:
         "../../envs/base.yaml"
     params:
+        code=sources("stages.check"),
         settings=section("check"),
     shell:
         "python -m sanspec check --config results/{wildcards.run}/config.yaml --run {wildcards.run}"

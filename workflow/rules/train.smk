@@ -28,7 +28,11 @@ rule train:
         runtime=2880,
         mem_mb=16000,
     params:
-        settings=section("train"),
+        settings=lambda wildcards: {
+            key: value
+            for key, value in section("train")(wildcards)["train"].items()
+            if key not in NETWORKS or key == wildcards.network
+        },
     shell:
         "python -m sanspec train --config results/{wildcards.run}/config.yaml --network {wildcards.network}"
         " --spectra {input.spectra} --images {input.images} --statistics {input.statistics}"

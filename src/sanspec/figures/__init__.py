@@ -2,14 +2,15 @@
 
 Every module here but the helpers (`style`, `galaxies`) is one figure and holds
 
-    INPUTS = ("quality", ...)  # the keys of the files it reads
+    INPUTS = ("quality", ...)  # the keys of the files it reads; "records*" takes several
 
     def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
 
-`draw` makes its canvas with `style.canvas` (widths of the journal, constrained layout, no pyplot) and gives the figure with
-its numbers: plain JSON values, among them `n`, the number of objects shown. The stage `figure` sets the style, stamps a
-simulated survey on the picture's face and writes PNG, PDF and JSON side by side. Colours and labels of predictors and
-morphologies are those of `style.PREDICTORS` and `style.MORPHOLOGIES`, everywhere.
+`draw` makes its canvas with `style.canvas` (widths of the journal, constrained layout, no pyplot) and
+gives the figure with its numbers: plain JSON values, among them `n`, the number of objects shown. The
+stage `figure` sets the style, stamps a simulated survey on the picture's face and writes PNG, PDF and
+JSON side by side. Colours and labels of predictors and morphologies are those of `style.PREDICTORS` and
+`style.MORPHOLOGIES`, everywhere.
 """
 
 FIGURES = {

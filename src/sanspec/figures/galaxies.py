@@ -9,12 +9,15 @@ from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
+from sanspec import samples
 from sanspec.config import Figures
-from sanspec.errors import SanspecError
 from sanspec.store import arrays
 
 PIXEL = 0.396  # arcsec, of the SDSS camera (York et al. 2000)
 BANDS = "ugriz"
+WEIGHTS = (
+    np.array([1.0, 7.8, 5.7, 4.9, 1.0])[:, None, None] / 5.7
+)  # of SDSS colour pictures: Lupton et al. 2004
 
 
 def sky_name(ra: float, dec: float) -> str:
@@ -28,21 +31,17 @@ def sky_name(ra: float, dec: float) -> str:
 
 
 def read_rows(path: Path, dataset: str, ids: Sequence[int]) -> np.ndarray:
-    """Rows of `dataset` (gal, ...) whose `specobjid` are `ids`, in that order. Raises SanspecError when one is missing."""
+    """Rows of `dataset` (gal, ...) of objects `ids`, in order. Raises SanspecError if one is missing."""
     with arrays(path) as file:
-        present = file["specobjid"][:]
-        order = np.argsort(present)
-        at = np.searchsorted(present, np.asarray(ids, present.dtype), sorter=order)
-        rows = order[np.minimum(at, len(order) - 1)]
-        if missing := [int(i) for i, row in zip(ids, rows) if present[row] != i]:
-            raise SanspecError(f"{path} has no specobjid {missing[0]}: made from another sample; rerun the rule that makes it")
+        rows = samples.order(np.asarray(ids, np.uint64), file["specobjid"][:], path)
         return np.stack([file[dataset][row] for row in rows])
 
 
 def colour(image: Float[np.ndarray, "band y x"], settings: Figures) -> UInt8[np.ndarray, "y x rgb"]:
     """Colour picture of a ugriz image [nanomaggies], i, r, g as red, green, blue (Lupton et al. 2004)."""
     _, g, r, i, _ = np.nan_to_num(np.asarray(image, np.float32))
-    return make_lupton_rgb(i, r, g, minimum=0, stretch=settings.stretch, Q=settings.softening)
+    with np.errstate(invalid="ignore"):  # astropy divides by the intensity before it asks whether that is 0
+        return make_lupton_rgb(i, r, g, minimum=0, stretch=settings.stretch, Q=settings.softening)
 
 
 def show(axes: Axes, picture: np.ndarray, bar: float = 5.0, **looks) -> None:
@@ -52,12 +51,27 @@ def show(axes: Axes, picture: np.ndarray, bar: float = 5.0, **looks) -> None:
     axes.minorticks_off()
     side = picture.shape[0]
     start, height = 0.06 * side, 0.07 * side
-    axes.plot([start, start + bar / PIXEL], [height, height], color="white", lw=1.4, solid_capstyle="butt", path_effects=_EDGE)
-    annotate(axes, start + bar / PIXEL / 2, height + 0.03 * side, f'{bar:g}"', ha="center", va="bottom", transform=axes.transData)
+    axes.plot(
+        [start, start + bar / PIXEL],
+        [height, height],
+        color="white",
+        lw=1.4,
+        solid_capstyle="butt",
+        path_effects=_EDGE,
+    )
+    annotate(
+        axes,
+        start + bar / PIXEL / 2,
+        height + 0.03 * side,
+        f'{bar:g}"',
+        ha="center",
+        va="bottom",
+        transform=axes.transData,
+    )
 
 
 def annotate(axes: Axes, x: float, y: float, text: str, **looks) -> None:
-    """White text with a dark edge, readable on any picture; x and y in fractions of the axes unless told otherwise."""
+    """White text with a dark edge, readable on any picture; x and y in fractions of the axes."""
     looks = {"transform": axes.transAxes, "color": "white", "fontsize": 7, **looks}
     axes.text(x, y, text, path_effects=_EDGE, **looks)
 

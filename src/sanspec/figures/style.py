@@ -1,12 +1,15 @@
 """How every figure looks: fonts, widths, colours, the stamp of a simulated survey, and how it is saved."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib as mpl
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from sanspec import __version__
 from sanspec.config import Survey
@@ -23,7 +26,7 @@ class Look(NamedTuple):
     """How one thing is drawn wherever it appears."""
 
     colour: str
-    line: str
+    line: str | tuple
     label: str
 
 
@@ -37,8 +40,8 @@ PREDICTORS = {
 }  # colours of Okabe & Ito (2008), distinct under the common colour-vision deficiencies
 MORPHOLOGIES = {
     "elliptical": Look("#882255", "-", "elliptical"),
-    "spiral": Look("#332288", "--", "spiral"),
-    "uncertain": Look("#999933", "-.", "uncertain"),
+    "spiral": Look("#332288", (0, (4, 1)), "spiral"),
+    "uncertain": Look("#999933", (0, (1, 0.8)), "uncertain"),
 }  # colours of Tol (2021), "muted"
 
 RC = {
@@ -73,6 +76,7 @@ RC = {
 @contextmanager
 def applied() -> Iterator[None]:
     """The style, for the time of drawing and saving."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph it puts into a PDF
     with mpl.rc_context(RC):
         yield
 
@@ -83,7 +87,7 @@ def canvas(width: float, height: float) -> Figure:
 
 
 def stamp(figure: Figure, survey: Survey) -> None:
-    """Write on the figure's face that its sky is simulated, in a strip kept free for it; nothing for a real survey."""
+    """Write on the figure's face that its sky is simulated, in a strip kept free for it."""
     if not survey.simulated:
         return
     width, height = figure.get_size_inches()
@@ -93,7 +97,7 @@ def stamp(figure: Figure, survey: Survey) -> None:
     figure.text(
         1 - 0.04 / width,
         1 - strip / 2,
-        f"{survey.name} \N{MIDDLE DOT} {STAMP}",
+        STAMP,
         ha="right",
         va="center",
         fontsize=7,
@@ -101,6 +105,17 @@ def stamp(figure: Figure, survey: Survey) -> None:
         color="#B2182B",
         gid="stamp",
     )
+
+
+def logarithmic(axis: Axis) -> None:
+    """A logarithmic scale with plain numbers, a few to the decade, or evenly spaced over less than that."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    low, high = axis.get_view_interval()
+    decades = LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0, 3.0))
+    axis.set_major_locator(decades if high > 5 * low else MaxNLocator(5))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(LogLocator(subs="all"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def save(figure: Figure, numbers: Mapping, header: Mapping, out: Path, dpi: int) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import importlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sanspec import config, store
@@ -15,18 +15,26 @@ log = logging.getLogger(__name__)
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    parser.add_argument("name", choices=FIGURES, help="; ".join(f"{name}: {text}" for name, text in FIGURES.items()))
+    parser.add_argument(
+        "name", choices=FIGURES, help="; ".join(f"{name}: {text}" for name, text in FIGURES.items())
+    )
     parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
     parser.add_argument("--run", default="main", help="name of the run, for the record")
-    parser.add_argument("--inputs", nargs="*", default=[], metavar="KEY=PATH", help="the files the figure reads")
-    parser.add_argument("--out", type=Path, required=True, help="the picture (.png); .pdf and .json are written beside it")
+    parser.add_argument(
+        "--inputs", nargs="*", default=[], metavar="KEY=PATH", help="the files the figure reads"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the picture (.png); .pdf and .json are written beside it"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Draw, stamp and save the figure `args.name`."""
     settings = config.load(args.config)
     if args.out.suffix != ".png":
-        raise SanspecError(f"figure: --out {args.out}: must end in .png; the .pdf and .json are written beside it")
+        raise SanspecError(
+            f"figure: --out {args.out}: must end in .png; the .pdf and .json are written beside it"
+        )
     module = importlib.import_module(f"sanspec.figures.{args.name}")
     inputs = read_inputs(args.inputs, module.INPUTS, args.name)
     with style.applied():
@@ -36,17 +44,24 @@ def run(args: argparse.Namespace) -> None:
     log.info("%s: n = %s -> %s", args.name, numbers["n"], args.out)
 
 
-def read_inputs(given: Iterable[str], wanted: Iterable[str], name: str) -> dict[str, Path]:
-    """Paths by key from KEY=PATH arguments. Raises SanspecError when a key is missing, unknown or given twice."""
-    pairs = [text.partition("=") for text in given]
-    keys = [key for key, _, path in pairs if path]
-    if len(keys) != len(pairs) or sorted(keys) != sorted(wanted):
-        needed = " ".join(f"{key}=PATH" for key in wanted) or "none"
-        raise SanspecError(f"figure {name}: --inputs {' '.join(given) or '(none)'}: it takes exactly: {needed}")
-    return {key: Path(path) for key, _, path in pairs}
+def read_inputs(given: Sequence[str], wanted: Sequence[str], name: str) -> dict[str, Path | list[Path]]:
+    """Paths by key from KEY=PATH arguments; of a key that `wanted` marks with a `*`, the list of them.
+
+    Raises SanspecError when a key is missing or unknown, or given twice without the mark.
+    """
+    found: dict[str, list[Path]] = {}
+    for key, _, path in (text.partition("=") for text in given):
+        found.setdefault(key, []).append(Path(path))
+    many = {key.rstrip("*"): key.endswith("*") for key in wanted}
+    single = all(many.get(key) or len(paths) == 1 for key, paths in found.items())
+    if set(found) != set(many) or not single or not all("=" in text for text in given):
+        needed = " ".join(f"{key}=PATH{' ...' * several}" for key, several in many.items()) or "none"
+        got = " ".join(given) or "none"
+        raise SanspecError(f"figure {name}: --inputs: got {got}; it takes exactly: {needed}")
+    return {key: paths if many[key] else paths[0] for key, paths in found.items()}
 
 
-def header(args: argparse.Namespace, settings: config.Config, inputs: Mapping[str, Path]) -> dict:
+def header(args: argparse.Namespace, settings: config.Config, inputs: Mapping) -> dict:
     """What the JSON of every figure says of it before its numbers."""
     return {
         "figure": args.name,
@@ -54,5 +69,7 @@ def header(args: argparse.Namespace, settings: config.Config, inputs: Mapping[st
         "run": args.run,
         "survey": settings.survey.name,
         "simulated": settings.survey.simulated,
-        "provenance": store.provenance("figure", settings.figures.model_dump(mode="json"), inputs=dict(inputs)),
+        "provenance": store.provenance(
+            "figure", settings.figures.model_dump(mode="json"), inputs=dict(inputs)
+        ),
     }

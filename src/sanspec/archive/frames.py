@@ -1,0 +1,146 @@
+"""Image cubes of any SDSS galaxy, cut from the survey's calibrated frames by their WCS.
+
+A cutout has 64 x 64 pixels of 0.396 arcsec, north up and east to the left, in nanomaggies a pixel: the
+layout of the cube file. Frames are kept, as several galaxies share one.
+"""
+
+import bz2
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_area
+from jaxtyping import Float
+from reproject import reproject_interp
+
+from sanspec.archive import download
+from sanspec.archive.session import Refused, Session
+from sanspec.archive.skyserver import SkyServer
+from sanspec.config import Acquire
+from sanspec.cubes import BANDS, SIDE
+from sanspec.cutouts import PIXEL
+from sanspec.errors import SanspecError
+from sanspec.fitsrows import Damaged
+from sanspec.query import Column
+
+RADIUS = 3.0  # arcsec: how far an object may stand from the position given for it
+_PLACE = (
+    *(Column(name, f"P.{name}", "id") for name in ("objID", "run", "rerun", "camcol", "field")),
+    Column("ra", "P.ra", "real"),
+    Column("dec", "P.dec", "real"),
+)
+_SELECT = f"SELECT {','.join(f'P.{column.name}' for column in _PLACE)} FROM PhotoObjAll P WHERE P.mode=1 AND "
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a photometric object stands: position [deg], and the field that it was measured in."""
+
+    objid: int
+    ra: float
+    dec: float
+    run: int
+    rerun: int
+    camcol: int
+    field: int
+
+
+def locate(skyserver: SkyServer, objid: int | None, ra: float = np.nan, dec: float = np.nan) -> Place | None:
+    """The primary object of that id, or the nearest to a position [deg] within RADIUS; or None."""
+    if objid:
+        where = f"P.objID={int(objid)}"
+    else:
+        reach = RADIUS / 3600
+        wide = reach / max(np.cos(np.deg2rad(dec)), 1e-3)
+        limits = ((name, at - by, at + by) for name, at, by in (("ra", ra, wide), ("dec", dec, reach)))
+        where = " AND ".join(f"P.{name} BETWEEN {low:.6f} AND {high:.6f}" for name, low, high in limits)
+    rows = skyserver.ask(_SELECT + where, _PLACE)
+    if not len(rows):
+        return None
+    apart = np.hypot((rows["ra"] - ra) * np.cos(np.deg2rad(rows["dec"])), rows["dec"] - dec).to_numpy()
+    at = int(np.nanargmin(apart)) if np.isfinite(apart).any() else 0
+    values = {
+        column.name.lower(): rows[column.name].to_numpy()[at].item() for column in _PLACE
+    }  # a row would be floats
+    return Place(**values)
+
+
+class Frames:
+    """Frames of a data release, fetched when they are needed and kept in the store."""
+
+    def __init__(self, session: Session, settings: Acquire):
+        self._session, self._template = session, settings.services.frames
+        self._folder = settings.store / "frames"
+
+    def fetch(self, place: Place, band: str, step: int = 0) -> Path | None:
+        """The frame of an object in one band, or `step` fields along its run; None where there is none."""
+        ids = {"run": place.run, "rerun": place.rerun, "camcol": place.camcol, "field": place.field + step}
+        name = "frame-{band}-{run:06d}-{camcol}-{field:04d}.fits.bz2".format(band=band, **ids)
+        path = self._folder / str(place.run) / str(place.camcol) / name
+        if path.exists():
+            return path
+        for _ in range(2):  # a 404 must come up twice
+            try:
+                download.fetch(self._session, self._template.format(band=band, **ids), path, check)
+                return path
+            except Refused as fault:
+                if fault.status not in (404, 410):
+                    raise SanspecError(f"frame {name}: {fault}; run again later") from None
+        return None
+
+    def cube(self, place: Place) -> tuple[Float[np.ndarray, "y x band"], float]:
+        """An object's cube, and the fraction of it that frames cover (NaN elsewhere)."""
+        planes = [self.plane(place, band) for band in BANDS]
+        cube = np.stack(planes, axis=-1).astype(np.float32)
+        return cube, float(np.isfinite(cube).mean())
+
+    def plane(self, place: Place, band: str) -> Float[np.ndarray, "y x"]:
+        """One band: the object's field, and the neighbouring ones where its edge cuts the image."""
+        image = np.full((SIDE, SIDE), np.nan)
+        for step in (0, -1, 1):
+            if np.isfinite(image).all():
+                break
+            path = self.fetch(place, band, step)
+            if path is not None:
+                more = cut(*read(path), place.ra, place.dec)
+                image = np.where(np.isfinite(image), image, more)
+        return image
+
+
+def read(path: Path) -> tuple[Float[np.ndarray, "y x"], WCS]:
+    """Pixels [nanomaggies] and world coordinates of a frame."""
+    with fits.open(io.BytesIO(bz2.decompress(path.read_bytes()))) as hdus:
+        return np.array(hdus[0].data, dtype=float), WCS(hdus[0].header)
+
+
+def check(path: Path) -> None:
+    """Raises Damaged where a file is no whole frame."""
+    try:
+        image, wcs = read(path)
+    except (OSError, EOFError, ValueError, TypeError, KeyError) as fault:
+        raise Damaged(f"not a frame: {type(fault).__name__}") from None
+    if image.ndim != 2 or not wcs.has_celestial or not np.isfinite(image).any():
+        raise Damaged("not a frame: no image with celestial coordinates")
+
+
+def target_wcs(ra: float, dec: float) -> WCS:
+    """World coordinates of a cutout: north up, east left, the position [deg] at (31.5, 31.5)."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval, wcs.wcs.crpix = [ra, dec], [(SIDE + 1) / 2, (SIDE + 1) / 2]
+    wcs.wcs.cdelt = [-PIXEL / 3600, PIXEL / 3600]
+    return wcs
+
+
+def cut(image: Float[np.ndarray, "row column"], wcs: WCS, ra: float, dec: float) -> Float[np.ndarray, "y x"]:
+    """The cutout around a position [deg], nanomaggies a pixel, NaN where the frame does not reach.
+
+    Bicubic in surface brightness, times the ratio of the pixels' areas, so that the flux is kept.
+    """
+    target = target_wcs(ra, dec)
+    plane, covered = reproject_interp((image, wcs), target, shape_out=(SIDE, SIDE), order="bicubic")
+    ratio = proj_plane_pixel_area(target.celestial) / proj_plane_pixel_area(wcs.celestial)
+    return np.where(covered > 0, plane * ratio, np.nan)

@@ -1,0 +1,277 @@
+"""The HTTP side of the loopback SDSS: routes, Range and ETag, faults, the log of requests."""
+
+import hashlib
+import json
+import re
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from sanspec.loopback.faults import Faults
+
+HTML = (
+    b"<html><head><title>SDSS</title></head><body><h1>The archive is down for maintenance</h1>"
+    b"<p>Please try again later.</p></body></html>\n"
+)
+THROTTLE = (
+    b'#Table1\nerror_message\n"ERROR: Maximum 60 queries allowed per minute. Rejected query: SELECT ..."\n'
+)
+_STATUSES = {"429": "Too Many Requests", "503": "Service Unavailable", "500": "Internal Server Error"}
+
+
+@dataclass
+class Request:
+    """What a route sees."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    match: re.Match
+    base: str
+
+
+@dataclass
+class Reply:
+    """What a route gives; `file` in place of `body` for what is read from disk."""
+
+    status: int = 200
+    body: bytes = b""
+    kind: str = "text/plain; charset=utf-8"
+    headers: dict[str, str] = field(default_factory=dict)
+    file: Path | None = None
+
+    def content(self, first: int = 0, last: int | None = None) -> bytes:
+        """The body's bytes in [first, last)."""
+        if self.file is None:
+            return self.body[first:last]
+        with self.file.open("rb") as file:
+            file.seek(first)
+            return file.read() if last is None else file.read(last - first)
+
+    def size(self) -> int:
+        """Length of the body."""
+        return len(self.body) if self.file is None else self.file.stat().st_size
+
+
+@dataclass(frozen=True)
+class Route:
+    """Requests of one kind: method and path, the name under which faults know them, and who answers."""
+
+    name: str
+    method: str
+    pattern: str
+    answer: Callable[[Request], Reply]
+
+
+def as_json(value, status: int = 200, **headers: str) -> Reply:
+    """A JSON reply."""
+    return Reply(status, json.dumps(value).encode(), "application/json", headers)
+
+
+class Loopback:
+    """The server, on 127.0.0.1 alone: `routes` answer, `faults` interfere, `requests` remembers."""
+
+    def __init__(
+        self, routes: list[Route], faults: Faults | None = None, port: int = 0, latency: float = 0.0
+    ):
+        self.routes = [(route, re.compile(route.pattern)) for route in routes]
+        self.faults = faults or Faults()
+        self.latency, self.hang, self.retry_after = latency, 3.0, 1
+        self.altered: dict[str, Callable[[bytes, str], bytes]] = {}
+        self.requests: deque[dict] = deque(maxlen=500_000)
+        self.log: Path | None = None
+        self._lock = threading.Lock()
+        handler = type("Handler", (_Handler,), {"loopback": self})
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        self._http.daemon_threads = True
+        self.base = f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def __enter__(self) -> "Loopback":
+        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def serve(self) -> None:
+        """Answer until the process is stopped."""
+        self._http.serve_forever()
+
+    def find(self, method: str, path: str) -> tuple[Route, re.Match] | None:
+        """The route of a request; HEAD goes where GET goes."""
+        method = "GET" if method == "HEAD" else method
+        for route, pattern in self.routes:
+            if route.method == method and (match := pattern.fullmatch(path)):
+                return route, match
+        return None
+
+    def remember(self, record: dict) -> None:
+        """Keep a request in memory and in the log."""
+        with self._lock:
+            self.requests.append(record)
+            if self.log is not None:
+                with self.log.open("a") as file:
+                    file.write(json.dumps(record) + "\n")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    loopback: Loopback
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    timeout = 120
+
+    def log_message(self, *_) -> None:
+        """Nothing on the terminal."""
+
+    def do_GET(self) -> None:
+        """Any method."""
+        begun = time.time()
+        parts = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        found = self.loopback.find(self.command, parts.path)
+        fault = self.loopback.faults.draw(found[0].name, self.path) if found else None
+        time.sleep(self.loopback.latency)
+        status, sent = self._answer(found, parts, body, fault)
+        self.loopback.remember({
+            "time": begun, "seconds": time.time() - begun, "method": self.command, "path": self.path,
+            "route": found[0].name if found else "", "status": status, "bytes": sent, "fault": fault,
+            "agent": self.headers.get("User-Agent", ""), "range": self.headers.get("Range", ""),
+            "client": self.client_address[1],
+        })  # fmt: skip
+
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
+
+    def _answer(self, found, parts, body: bytes, fault: str | None) -> tuple[int, int]:
+        """Status and bytes sent."""
+        if found is None:
+            return self._send(Reply(404, b"<html>404 Not Found</html>", "text/html"))
+        if fault == "hang":
+            return self._hang()
+        if fault == "reset":
+            return self._reset()
+        early = self._refusal(fault)
+        if early is not None:
+            return self._send(early)
+        route, match = found
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        request = Request(
+            self.command, parts.path, query, dict(self.headers.items()), body, match, self.loopback.base
+        )
+        reply = route.answer(request)
+        if fault in self.loopback.altered and reply.status == 200:
+            reply = Reply(
+                200, self.loopback.altered[fault](reply.content(), parts.path), reply.kind, reply.headers
+            )
+        return self._send(reply, fault)
+
+    def _refusal(self, fault: str | None) -> Reply | None:
+        """The reply that a fault puts in place of the true one."""
+        if fault in _STATUSES:
+            asked = {} if fault == "500" else {"Retry-After": str(self.loopback.retry_after)}
+            return Reply(
+                int(fault), f"<html><h1>{fault} {_STATUSES[fault]}</h1></html>".encode(), "text/html", asked
+            )
+        if fault == "404":
+            return Reply(404, b"<html><h1>404 Not Found</h1></html>", "text/html")
+        if fault == "401":
+            return as_json({"error": "Unauthorized", "Error Message": "Token is not valid"}, 401)
+        if fault == "lost_job":
+            return as_json({"Error Code": 404, "Error Message": "Job not found"}, 404)
+        if fault == "html":
+            return Reply(200, HTML, "text/html")
+        if fault == "throttle":
+            return Reply(200, THROTTLE)
+        return None
+
+    def _send(self, reply: Reply, fault: str | None = None) -> tuple[int, int]:
+        """Send a reply, its body cut short or held back where the fault says so."""
+        size, first = reply.size(), 0
+        etag = f'"{hashlib.sha256(f"{reply.file}{size}".encode()).hexdigest()[:16]}"' if reply.file else None
+        status = reply.status
+        headers = dict(reply.headers)
+        if etag and status == 200:
+            headers |= {"ETag": etag, "Accept-Ranges": "bytes", "Last-Modified": formatdate(0, usegmt=True)}
+            first = self._range_start(etag)
+            if first >= size > 0:
+                return self._send(Reply(416, b"", headers={"Content-Range": f"bytes */{size}"}))
+            if first:
+                status = 206
+                headers["Content-Range"] = f"bytes {first}-{size - 1}/{size}"
+        length = size - first
+        if fault == "short":
+            length //= 2
+        self.send_response(status)
+        for name, value in ({"Content-Type": reply.kind, "Content-Length": str(length)} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        return (
+            (status, 0) if self.command == "HEAD" else (status, self._send_body(reply, first, length, fault))
+        )
+
+    def _range_start(self, etag: str) -> int:
+        """First byte asked for, if the Range is about the file as it is now."""
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        return int(asked[1]) if asked and self.headers.get("If-Range", etag) == etag else 0
+
+    def _send_body(self, reply: Reply, first: int, length: int, fault: str | None) -> int:
+        """Write the body in pieces; its bytes."""
+        broken = fault in ("truncated", "hang_body")
+        end = first + (length // 2 if broken else length)
+        sent = 0
+        try:
+            while first + sent < end:
+                piece = reply.content(first + sent, min(first + sent + (1 << 20), end))
+                self.wfile.write(piece)
+                sent += len(piece)
+            if fault == "hang_body":
+                self._hang()
+            self.close_connection = self.close_connection or broken
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+        return sent
+
+    def _hang(self) -> tuple[int, int]:
+        """Say nothing until the client goes away or patience ends."""
+        self.connection.settimeout(self.loopback.hang)
+        with suppress(OSError):
+            self.connection.recv(1)
+        self.close_connection = True
+        return 0, 0
+
+    def _reset(self) -> tuple[int, int]:
+        """Break the connection off with RST."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
+        self.wfile = _Nowhere()
+        return 0, 0
+
+
+class _Nowhere:
+    """Where the bytes of a broken connection go."""
+
+    closed = False
+
+    def flush(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def write(self, data: bytes) -> int:
+        """Nothing."""
+        return len(data)

@@ -1,0 +1,236 @@
+"""Checks of the embedded sky's population against the survey and the relations it was drawn from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from sanspec.mock import gas
+from sanspec.mock.catalogue import EXTINCTION
+from sanspec.mock.population import FLUX_LIMIT, GALLAZZI
+from sanspec.mock.truth import FLUXES
+
+LEAST, LEAST_QUANTILES = 50, 300  # galaxies that a check needs, and one of quantiles
+EMISSION = (
+    1.0  # Angstrom: equivalent width of Halpha below which a galaxy is passive (Doorenbos et al. 2024, 5.7)
+)
+LEVELS = np.array([5, 16, 25, 50, 75, 84, 95])
+# Quantiles at LEVELS of 2,018 galaxies of the survey at 0.10 < z < 0.12 (SkyServer, magnitudes as observed).
+SURVEY_Z = (0.10, 0.12)
+SURVEY = {
+    "r": np.array([16.15, 16.62, 16.84, 17.23, 17.54, 17.63, 17.83]),
+    "u-r": np.array([1.54, 1.88, 2.09, 2.66, 2.95, 3.03, 3.18]),
+    "g-r": np.array([0.48, 0.65, 0.73, 0.92, 1.01, 1.04, 1.09]),
+}
+CLASSES = {
+    "passive": 464 / 1506,
+    "star-forming": 539 / 1506,
+    "active": 503 / 1506,
+}  # Doorenbos et al. 2024, table 2
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Two Gaussians fitted to values, the lower first; gain: BIC of one Gaussian minus that of two."""
+
+    means: Float[np.ndarray, " two"]
+    widths: Float[np.ndarray, " two"]
+    shares: Float[np.ndarray, " two"]
+    gain: float
+
+
+def two_gaussians(values: Float[np.ndarray, " gal"], turns: int = 300) -> Mixture:
+    """Mixture of two Gaussians by expectation maximisation from several starts; a gain > 0 says two."""
+    starts = ([0.1, 0.9], [0.25, 0.75], [0.4, 0.9], [0.1, 0.6])
+    return max(
+        (_maximised(values, np.quantile(values, start), turns) for start in starts), key=lambda m: m.gain
+    )
+
+
+def _maximised(values: Float[np.ndarray, " gal"], means: Float[np.ndarray, " two"], turns: int) -> Mixture:
+    """The mixture that expectation maximisation reaches from narrow Gaussians at `means`."""
+    shares, widths = np.array([0.5, 0.5]), np.full(2, values.std() / 4)
+    for _ in range(turns):
+        density = _densities(values, means, widths, shares)
+        belief = density / density.sum(axis=1, keepdims=True)
+        weight = belief.sum(axis=0)
+        means, shares = belief.T @ values / weight, weight / values.size
+        spread = (belief * (values[:, None] - means) ** 2).sum(axis=0) / weight
+        widths = np.maximum(np.sqrt(spread), 1e-3)
+    both = np.log(_densities(values, means, widths, shares).sum(axis=1)).sum()
+    one = np.log(_densities(values, values.mean()[None], values.std()[None], np.ones(1))).sum()
+    gain = 2 * (both - one) - (5 - 2) * np.log(values.size)
+    return Mixture(means, widths, shares, float(gain))
+
+
+def _densities(values, means, widths, shares) -> Float[np.ndarray, "gal component"]:
+    """Weighted density of each value under each Gaussian."""
+    offset = (values[:, None] - means) / widths
+    return shares * np.exp(-0.5 * offset**2) / (np.sqrt(2 * np.pi) * widths) + 1e-300
+
+
+# ----------------------------------------------------------------------------------------------------- checks
+
+
+def population(truth: pd.DataFrame) -> pd.DataFrame:
+    """The table of checks: name, n, measured, low, high, verdict (holds, fails, too few), source."""
+    entries = [*_bimodality(truth), *_relations(truth), *_lines(truth), *_sample(truth)]
+    table = pd.DataFrame(entries, columns=["check", "n", "measured", "low", "high", "source"])
+    inside = table["measured"].between(table["low"], table["high"])
+    few = (table["n"] < LEAST) | table["measured"].isna()
+    table.insert(5, "verdict", np.select([few, inside], ["too few", "holds"], "fails"))
+    return table
+
+
+def _bimodality(truth: pd.DataFrame) -> list[tuple]:
+    """Two Gaussians must describe u-r and Dn4000 better than one."""
+    colour, dn4000 = truth["model_u"] - truth["model_r"], truth["dn4000"]
+    return [
+        (f"{name}_bic_gain", len(truth), _gain(values.to_numpy()), 10.0, np.inf, source)
+        for name, values, source in (
+            ("u_r", colour, "Strateva et al. 2001: u-r of galaxies is bimodal"),
+            ("dn4000", dn4000, "Kauffmann et al. 2003: D4000 of galaxies is bimodal"),
+        )
+    ]
+
+
+def _gain(values: Float[np.ndarray, " gal"]) -> float:
+    """The gain of two Gaussians over one; NaN for too few values."""
+    return two_gaussians(values).gain if values.size >= LEAST else np.nan
+
+
+def mass_metallicity(truth: pd.DataFrame) -> pd.DataFrame:
+    """Median [M/H] in bins of mass with at least 20 galaxies, beside that of Gallazzi et al. 2005."""
+    edges = np.arange(9.2, 11.81, 0.2)
+    groups = truth.groupby(pd.cut(truth["log_mass"], edges), observed=True)
+    table = groups.agg(log_mass=("log_mass", "median"), metal=("metal", "median"), n=("metal", "size"))
+    table = table[table["n"] >= 20].reset_index(drop=True)
+    return table.assign(gallazzi=np.interp(table["log_mass"], *GALLAZZI))
+
+
+def _relations(truth: pd.DataFrame) -> list[tuple]:
+    """Mass and metallicity, luminosity and velocity dispersion."""
+    bins = mass_metallicity(truth)
+    rms = float(np.sqrt(((bins["metal"] - bins["gallazzi"]) ** 2).mean())) if len(bins) else np.nan
+    early = truth[truth["quenched"] & truth["kind"].isin(["E", "S0"])]
+    slope = np.nan
+    if len(early) >= LEAST:
+        slope = float(np.polyfit(early["absolute_r"], np.log10(early["fibre_vdisp"]), 1)[0])
+    return [
+        ("mass_metallicity_rms_dex", len(truth), rms, 0.0, 0.15, "Gallazzi et al. 2005, table 2"),
+        ("faber_jackson_slope", len(early), slope, -0.14, -0.07, "L ~ sigma^4: -0.1 (Faber & Jackson 1976)"),
+    ]
+
+
+def _lines(truth: pd.DataFrame) -> list[tuple]:
+    """Where star formers and nuclei lie in the diagram of Baldwin et al. 1981, and how many there are."""
+    emitting, above = (values.to_numpy() for values in classes(truth))
+    hosts = truth["nucleus"].to_numpy() != "none"
+    pure = emitting & ~hosts & ~truth["quenched"].to_numpy()
+    result = [
+        (
+            "star_formers_below_kauffmann",
+            pure.sum(),
+            _mean(~above[pure]),
+            0.97,
+            1.0,
+            "Kauffmann et al. 2003, eq. 1",
+        ),
+        (
+            "nuclei_above_kauffmann",
+            (emitting & hosts).sum(),
+            _mean(above[emitting & hosts]),
+            0.75,
+            1.0,
+            "same",
+        ),
+    ]
+    found = {"passive": ~emitting, "star-forming": emitting & ~above, "active": emitting & above}
+    source = "Doorenbos et al. 2024, table 2, within 0.10"
+    for name, share in CLASSES.items():
+        result.append((f"{name}_fraction", len(truth), _mean(found[name]), share - 0.1, share + 0.1, source))
+    return result
+
+
+def classes(truth: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Whether Halpha is in emission above 1 A, and whether the lines lie above Kauffmann et al. 2003."""
+    n2, o3 = gas.diagram(truth[list(FLUXES.values())].to_numpy())
+    above = (n2 >= 0.05) | (o3 > gas.kauffmann(n2))
+    return truth["halpha_width"] >= EMISSION, pd.Series(above, truth.index)
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean; NaN of nothing."""
+    return float(values.mean()) if values.size else np.nan
+
+
+def observed(truth: pd.DataFrame) -> dict[str, np.ndarray]:
+    """r and colours as the survey tabulates them, with the Milky Way's dust, in SURVEY's redshift range."""
+    near = truth[truth["z"].between(*SURVEY_Z)]
+    u, g, r = (near[f"model_{band}"] + EXTINCTION[i] * near["mw_ebv"] for i, band in enumerate("ugr"))
+    return {"r": r.to_numpy(), "u-r": (u - r).to_numpy(), "g-r": (g - r).to_numpy()}
+
+
+def _sample(truth: pd.DataFrame) -> list[tuple]:
+    """Magnitudes, colours and S/N beside the survey's."""
+    result = []
+    for name, values in observed(truth).items():
+        shift = np.nan
+        if values.size >= LEAST_QUANTILES:
+            inner = slice(1, 6)
+            shift = float(np.abs(np.percentile(values, LEVELS) - SURVEY[name])[inner].max())
+        label = f"{name.replace('-', '_')}_quantile_shift"
+        result.append(
+            (label, values.size, shift, 0.0, 0.30, "2,018 galaxies of SkyServer at 0.10 < z < 0.12")
+        )
+    faintest = float((truth["petro_r"] - EXTINCTION[2] * truth["mw_ebv"]).max())
+    bright = truth["fibre_flux"].between(12, 18)
+    snr = float(truth["snr"][bright].median()) if bright.any() else np.nan
+    return [
+        *result,
+        ("faintest_petro_r", len(truth), faintest, 0.0, FLUX_LIMIT, "Strauss et al. 2002"),
+        (
+            "median_r",
+            len(truth),
+            float(truth["petro_r"].median()),
+            16.8,
+            17.5,
+            "Main Galaxy Sample: about 17.2",
+        ),
+        (
+            "snr_at_flux_15",
+            int(bright.sum()),
+            snr,
+            18.0,
+            27.0,
+            "public spectra: 20-25 at 15e-17 erg/s/cm2/A in r",
+        ),
+    ]
+
+
+def numbers(truth: pd.DataFrame, found: pd.DataFrame) -> dict:
+    """The checks by name, and distributions at LEVELS beside the survey's, for JSON."""
+    mixtures = {
+        name: two_gaussians(values.to_numpy())
+        for name, values in (("u_r", truth["model_u"] - truth["model_r"]), ("dn4000", truth["dn4000"]))
+    }
+    columns = {"r": truth["petro_r"], "z": truth["z"], "snr": truth["snr"], "log_mass": truth["log_mass"]}
+    return {
+        "n": len(truth),
+        "checks": found.set_index("check").to_dict(orient="index"),
+        "levels": LEVELS,
+        "quantiles": {name: np.percentile(values, LEVELS) for name, values in columns.items()},
+        "at_survey_z": {
+            name: {
+                "simulated": np.percentile(values, LEVELS) if values.size else None,
+                "survey": SURVEY[name],
+            }
+            for name, values in observed(truth).items()
+        },
+        "mixtures": {
+            name: {"means": m.means, "widths": m.widths, "shares": m.shares} for name, m in mixtures.items()
+        },
+        "defects": truth["defect"][truth["defect"] != ""].value_counts().to_dict(),
+        "kinds": truth["kind"].value_counts().to_dict(),
+    }

@@ -1,0 +1,172 @@
+"""Networks by name, and their checkpoints: weights in safetensors with everything needed to rebuild them in
+its header.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from sanspec import store
+from sanspec.config import NETWORKS, Network, Train
+from sanspec.errors import SanspecError
+from sanspec.nets.contrastive import Contrastive
+from sanspec.nets.diffusion import CoarseDiffusion, FineDiffusion
+from sanspec.nets.regressor import Regressor
+
+SHARED = ("bin", "crop")  # settings of `train` that shape every network's input
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the data look like.
+
+    size: pixels along an image's side. statistics: `softening`, `mean`, `std` per band (statistics.json).
+    wave, coarse_wave: vacuum Angstrom, observed frame.
+    """
+
+    size: int
+    statistics: dict[str, list[float]]
+    wave: list[float]
+    coarse_wave: list[float]
+
+
+def build(name: str, train: Train, layout: Layout) -> nn.Module:
+    """The network `name` with fresh weights from torch's global generator."""
+    settings: Network = getattr(train, name)
+    common = settings, train, layout.statistics, layout.size
+    wave, coarse_wave = (
+        torch.tensor(grid, dtype=torch.float64) for grid in (layout.wave, layout.coarse_wave)
+    )
+    makers = {
+        "diff_coarse": lambda: CoarseDiffusion(*common, len(coarse_wave)),
+        "clip_coarse": lambda: Contrastive(*common, len(coarse_wave), "coarse"),
+        "diff_fine": lambda: FineDiffusion(*common, wave, coarse_wave),
+        "clip_fine": lambda: Contrastive(*common, len(wave), "fine"),
+        "regressor": lambda: Regressor(*common, len(wave)),
+    }
+    return makers[name]()
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable numbers."""
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
+    """A safetensors file with a JSON header under the key `sanspec`, written whole or not at all."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with store.atomic(path) as temporary:
+        save_file(plain, temporary, metadata={"sanspec": json.dumps(header)})
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """What `write_tensors` wrote. Raises SanspecError when the file is missing, cut short or another
+    program's.
+    """
+    if not Path(path).exists():
+        raise SanspecError(f"no checkpoint {path}: run the rule that trains it")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["sanspec"])
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    except (SafetensorError, OSError, json.JSONDecodeError) as fault:
+        raise SanspecError(
+            f"{path} is not a whole safetensors file ({fault}): delete it and train again"
+        ) from None
+    except KeyError:
+        raise SanspecError(
+            f"{path} is a safetensors file without a sanspec header: train the network with sanspec"
+        ) from None
+
+
+def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Weights and buffers into a model. Raises SanspecError naming the first tensor that is missing or of
+    another shape.
+    """
+    own = model.state_dict()
+    for name in sorted(own.keys() ^ tensors.keys()):
+        lack = "missing" if name in own else "unknown"
+        raise SanspecError(f"{path}: tensor {name!r} is {lack}: it is of another network; train again")
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape:
+            shapes = f"has shape {tuple(tensor.shape)}, the network asks for {tuple(own[name].shape)}"
+            raise SanspecError(f"{path}: tensor {name!r} {shapes}; train again")
+    model.load_state_dict(tensors)
+
+
+def save(path: Path, name: str, model: nn.Module, train: Train, layout: Layout) -> None:
+    """Weights of a trained network."""
+    header = {
+        "network": name,
+        "settings": getattr(train, name).model_dump(mode="json"),
+        "shared": {key: getattr(train, key) for key in SHARED},
+        "layout": asdict(layout),
+    }
+    write_tensors(path, model.state_dict(), header)
+
+
+def load(path: Path, name: str, train: Train | None = None) -> tuple[nn.Module, Layout]:
+    """A trained network ready to use, and the layout of its data.
+
+    Raises SanspecError when the checkpoint is damaged, of another network, or trained with other settings
+    than `train`.
+    """
+    tensors, header = read_tensors(path)
+    if header.get("network") != name:
+        raise SanspecError(
+            f"{path} holds the network {header.get('network')!r}, not {name!r}: give the right file"
+        )
+    if train is not None:
+        _same_settings(path, name, header, train)
+    model, layout = _rebuilt(path, name, header)
+    fill(model, tensors, path)
+    return model.eval().requires_grad_(False), layout
+
+
+def _same_settings(path: Path, name: str, header: dict, train: Train) -> None:
+    """Refuses a checkpoint of another preset, naming the first setting that differs."""
+    wanted = getattr(train, name).model_dump(mode="json") | {key: getattr(train, key) for key in SHARED}
+    held = header["settings"] | header["shared"]
+    for key in sorted(wanted.keys() | held.keys()):
+        if wanted.get(key) != held.get(key):
+            section = "train" if key in SHARED else f"train.{name}"
+            raise SanspecError(
+                f"{path} was trained with {section}.{key}={held.get(key)!r}, the settings say "
+                f"{wanted.get(key)!r}: train again or use the settings of that run"
+            )
+
+
+def _rebuilt(path: Path, name: str, header: dict) -> tuple[nn.Module, Layout]:
+    """The network a checkpoint's header describes, its weights still to be filled in."""
+    try:
+        train = Train.model_validate({name: header["settings"], **header["shared"]})
+        layout = Layout(**header["layout"])
+    except (ValidationError, KeyError, TypeError) as fault:
+        reason = str(fault).splitlines()[0]
+        raise SanspecError(
+            f"{path} was written by another version of sanspec ({reason}): train again"
+        ) from None
+    return build(name, train, layout), layout
+
+
+def load_all(
+    folder: Path, train: Train, names: tuple[str, ...] = NETWORKS
+) -> tuple[dict[str, nn.Module], Layout]:
+    """Several networks of one run. Raises SanspecError when they were trained on data of different layout."""
+    models, layouts = {}, {}
+    for name in names:
+        models[name], layouts[name] = load(Path(folder) / f"{name}.safetensors", name, train)
+    first = layouts[names[0]]
+    for name, layout in layouts.items():
+        if layout != first:
+            pair = f"{name} and {names[0]}"
+            raise SanspecError(
+                f"{folder}: {pair} were trained on data of different grid or statistics: train both"
+            )
+    return models, first

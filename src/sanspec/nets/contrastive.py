@@ -1,0 +1,125 @@
+"""Contrastive networks: an image and a spectrum that belong together lie close in a shared latent space."""
+
+import math
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sanspec.nets.data import Galaxies
+from sanspec.nets.diffusion import Standard
+from sanspec.nets.encoders import ImageEncoder, Stages
+
+MAP = 16  # channels of the coarse map that keeps the places of features
+
+
+def clip_loss(
+    images: Float[Tensor, "gal latent"], spectra: Float[Tensor, "gal latent"], scale: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """Cross-entropy of each image against all spectra and of each spectrum against all images (Radford et al.
+    2021).
+    """
+    logits, own = scale * images @ spectra.T, torch.arange(len(images), device=images.device)
+    return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
+
+
+def nt_xent_loss(
+    images: Float[Tensor, "gal latent"], spectra: Float[Tensor, "gal latent"], scale: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """Cross-entropy of each latent against all others of both kinds (Doorenbos et al. 2024, eq. A3; Chen et
+    al. 2020).
+    """
+    count = len(images)
+    both = torch.cat([images, spectra])
+    logits = (scale * both @ both.T).fill_diagonal_(-torch.inf)
+    partner = torch.arange(2 * count, device=both.device).roll(count)
+    return functional.cross_entropy(logits, partner)
+
+
+LOSSES = {"clip": clip_loss, "nt_xent": nt_xent_loss}
+
+
+class SpectrumEncoder(nn.Module):
+    """A log spectrum to a point of the latent space (not yet normalised)."""
+
+    def __init__(self, pixels: int, settings):
+        super().__init__()
+        self.trunk = Stages(1, 1, settings.widths, settings.blocks, settings.patch, settings.dropout)
+        self.pooling, channels = settings.pooling, self.trunk.channels
+        if self.pooling == "position":
+            places = -(-pixels // settings.patch)
+            for _ in settings.widths:
+                places = -(-places // 2)
+            self.map = nn.Conv1d(channels, MAP, 1)
+            self.head = nn.Linear(2 * channels + MAP * places, settings.latent)
+        else:
+            self.head = nn.Linear(channels, settings.latent)
+
+    def forward(self, standard: Float[Tensor, "gal pix"]) -> Float[Tensor, "gal latent"]:
+        maps = self.trunk(standard[:, None])
+        if self.pooling == "mean":
+            return self.head(maps.mean(2))
+        return self.head(torch.cat([maps.mean(2), maps.amax(2), self.map(maps).flatten(1)], 1))
+
+
+class Contrastive(nn.Module):
+    """Image and spectrum encoders with one latent space; `which` names the spectra: coarse or fine."""
+
+    metric = "loss"
+
+    def __init__(self, settings, train, statistics: dict, size: int, pixels: int, which: str):
+        super().__init__()
+        self.which, self.settings = which, settings
+        self.encoder = ImageEncoder(settings, train, statistics, size)
+        self.image_head = nn.Linear(self.encoder.features, settings.latent)
+        self.spectrum, self.standard = SpectrumEncoder(pixels, settings), Standard(pixels)
+        scale = torch.tensor(math.log(1 / settings.temperature))
+        if settings.loss == "clip":
+            self.log_scale = nn.Parameter(scale)
+        else:
+            self.register_buffer("log_scale", scale)
+
+    def fit(self, galaxies: Galaxies) -> None:
+        """Standardisation from the training galaxies."""
+        self.encoder.fit(galaxies)
+        self.standard.fit(*self.spectra(galaxies))
+
+    def spectra(self, galaxies: Galaxies) -> tuple[Tensor, Tensor]:
+        """The spectra this network looks at and their masks."""
+        return getattr(galaxies, self.which), getattr(galaxies, f"{self.which}_mask")
+
+    def embed_images(self, galaxies: Galaxies) -> Float[Tensor, "gal latent"]:
+        """Images on the unit sphere of the latent space."""
+        return functional.normalize(self.image_head(self.encoder(galaxies).vector).float(), dim=1)
+
+    def embed_spectra(
+        self, spectra: Shaped[Tensor, "gal pix"], mask: Tensor | None = None
+    ) -> Float[Tensor, "gal latent"]:
+        """Log spectra on the unit sphere of the latent space; masked pixels are set to the mean spectrum."""
+        standard = self.standard(spectra)
+        if mask is not None:
+            standard = torch.where(mask, standard, 0)
+        return functional.normalize(self.spectrum(standard).float(), dim=1)
+
+    def loss(self, batch: Galaxies) -> Float[Tensor, ""]:
+        """The contrastive loss of a batch."""
+        scale = self.log_scale.exp().clamp(max=100.0)
+        return LOSSES[self.settings.loss](
+            self.embed_images(batch), self.embed_spectra(*self.spectra(batch)), scale
+        )
+
+    def validate(self, batches: list[Galaxies]) -> dict[str, float]:
+        """Loss over all validation galaxies at once, and how often the own spectrum is first, or among the
+        first five.
+        """
+        images = torch.cat([self.embed_images(batch) for batch in batches])
+        spectra = torch.cat([self.embed_spectra(*self.spectra(batch)) for batch in batches])
+        scores = images @ spectra.T
+        rank = (scores > scores.diagonal()[:, None]).sum(1)
+        loss = LOSSES[self.settings.loss](images, spectra, self.log_scale.exp().clamp(max=100.0))
+        return {
+            "loss": float(loss),
+            "top1": float((rank < 1).float().mean()),
+            "top5": float((rank < 5).float().mean()),
+        }

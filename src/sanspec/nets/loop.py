@@ -1,0 +1,287 @@
+"""One training loop for all networks.
+
+What happens at a step is a function of (seed, network, step): which galaxies, their symmetries, the noise,
+dropout. A training that is killed and resumed from its last checkpoint therefore runs through the same
+numbers.
+"""
+
+import contextlib
+import logging
+import math
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from sanspec.config import Network, Train
+from sanspec.errors import SanspecError
+from sanspec.nets.build import fill, read_tensors, write_tensors
+from sanspec.nets.data import Galaxies, augment, rows_of_step, seed_of
+from sanspec.nets.ema import Average
+
+log = logging.getLogger(__name__)
+
+VALID_BATCH = 256
+TERMINATED = 143  # exit status of a process that ended on SIGTERM
+
+
+@dataclass
+class Progress:
+    """Where a training stands: all that must survive a kill besides tensors."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best_step: int = -1
+    best_value: float = math.inf
+    waited: int = 0
+    pending: list[tuple] = field(default_factory=list)
+    curve: dict[str, list] = field(default_factory=lambda: {"step": [], "loss": [], "norm": [], "rate": []})
+    valid: list[dict] = field(default_factory=list)
+
+
+def rate_at(step: int, settings: Network) -> float:
+    """Learning rate of a step: linear warm-up, then constant or a half cosine to 0."""
+    rise = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
+    fall = 0.5 * (1 + math.cos(math.pi * step / settings.steps)) if settings.schedule == "cosine" else 1.0
+    return settings.rate * rise * fall
+
+
+def optimiser_of(model: nn.Module, settings: Network) -> torch.optim.Optimizer:
+    """Adam or AdamW over all weights."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser]
+    betas = (0.9, settings.beta2)
+    return kind(
+        model.parameters(), lr=settings.rate, betas=betas, weight_decay=settings.weight_decay, fused=True
+    )
+
+
+@contextlib.contextmanager
+def on_sigterm() -> Iterator[list]:
+    """A list that is filled when SIGTERM arrives, so that the step under way can end in peace."""
+    arrived: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: arrived.append(number))
+    try:
+        yield arrived
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Trainer:
+    """A network on its way from fresh weights to the best ones by the validation metric."""
+
+    def __init__(
+        self, name: str, model: nn.Module, train: Train, galaxies: Galaxies, valid: Galaxies, identity: dict
+    ):
+        """identity: what must be equal for a resumed training to be the same one (settings, data)."""
+        self.name, self.train, self.galaxies = name, train, galaxies
+        self.settings: Network = getattr(train, name)
+        self.device = galaxies.images.device
+        self.model, self.identity = model.to(self.device), identity
+        self.average = Average(self.model, self.settings.ema)
+        self.optimiser = optimiser_of(self.model, self.settings)
+        self.best = _copied(self.average.model)
+        self.valid = [
+            valid.take(rows) for rows in torch.arange(len(valid), device=self.device).split(VALID_BATCH)
+        ]
+        self.progress = Progress()
+
+    def run(self, state: Path | None = None, writer=None) -> nn.Module:
+        """The network with its best weights. `state`: a file to resume from and to keep; `writer`: of
+        TensorBoard.
+        """
+        if state is not None and state.exists():
+            self.restore(state)
+        with on_sigterm() as stop:
+            self._loop(state, writer, stop)
+        self.average.model.load_state_dict(self.best)
+        return self.average.model
+
+    def _loop(self, state: Path | None, writer, stop: list) -> None:
+        progress, saved = self.progress, time.monotonic()
+        start = time.monotonic() - progress.seconds
+        bar = tqdm(
+            total=self.settings.steps, initial=progress.step, desc=self.name, mininterval=2.0, unit="step"
+        )
+        while progress.step < self.settings.steps and not self.exhausted():
+            self.step(progress.step)
+            progress.step += 1
+            progress.seconds = time.monotonic() - start
+            bar.update()
+            if progress.step % self.train.log_every == 0:
+                self.record(writer)
+            if progress.step % self.train.valid_every == 0 or progress.step == self.settings.steps:
+                self.validate(writer)
+            if state is not None and (stop or time.monotonic() - saved > self.train.checkpoint):
+                self.store(state)
+                saved = time.monotonic()
+            if stop:
+                log.warning("%s: SIGTERM at step %d; resume with the same command", self.name, progress.step)
+                raise SystemExit(TERMINATED)
+        bar.close()
+        self.record(writer)
+
+    def step(self, step: int) -> None:
+        """One step of the optimiser."""
+        torch.manual_seed(seed_of(self.train.seed, self.name, step))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate_at(step, self.settings)
+        batch = self.batch(step)
+        self.model.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.train.precision == "bf16"):
+            loss = self.model.loss(batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        self.progress.pending.append((step, loss.detach(), norm))
+        if self.device.type == "cpu":
+            self.guard()
+        self.optimiser.step()
+        self.average.update(self.model, step)
+
+    def batch(self, step: int) -> Galaxies:
+        """The galaxies of a step, their images turned and cropped."""
+        seed = seed_of(self.train.seed, self.name)
+        rows = rows_of_step(len(self.galaxies), self.settings.batch, seed, step).to(self.device)
+        generator = torch.Generator().manual_seed(seed_of(seed, "augment", step))
+        return augment(self.galaxies.take(rows), self.train.symmetries, self.train.crop, generator)
+
+    def guard(self) -> None:
+        """Raises SanspecError when a loss or a gradient since the last look is not finite, naming step and
+        galaxies.
+        """
+        for step, loss, norm in self.progress.pending:
+            if not (math.isfinite(float(loss)) and math.isfinite(float(norm))):
+                values = f"loss {float(loss):g}, gradient norm {float(norm):g}"
+                raise SanspecError(f"{self.name}: {values} at step {step}; {self._blame(step)}")
+
+    def _blame(self, step: int) -> str:
+        """Which galaxies made a step's numbers non-finite, or that none did, and the remedy."""
+        batch = self.batch(step)
+        ids = batch.specobjid.tolist()
+        bad = [number for number, finite in zip(ids, _finite_rows(batch)) if not finite]
+        if bad:
+            return f"its batch holds NaN or infinity in specobjid {bad[:3]}: prepare again"
+        rate = f"train.{self.name}.rate={self.settings.rate:g}"
+        return f"its batch (specobjid {ids[0]} and {len(ids) - 1} more) is finite: diverged; lower {rate}"
+
+    def record(self, writer) -> None:
+        """Means since the last record onto the learning curve, and to TensorBoard."""
+        if not self.progress.pending:
+            return
+        self.guard()
+        steps, losses, norms = zip(*self.progress.pending)
+        point = {
+            "step": self.progress.step,
+            "loss": sum(map(float, losses)) / len(steps),
+            "norm": sum(map(float, norms)) / len(steps),
+            "rate": rate_at(steps[-1], self.settings),
+        }
+        self.progress.pending.clear()
+        for key, value in point.items():
+            self.progress.curve[key].append(value)
+        _to_tensorboard(writer, "train", point)
+
+    def validate(self, writer) -> None:
+        """Scores of the averaged weights on the validation galaxies; the best weights by the network's metric
+        are kept.
+        """
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            scores = self.average.model.validate(self.valid)
+        progress, value = self.progress, scores[self.model.metric]
+        point = {"step": progress.step, **scores}
+        progress.valid.append(point)
+        _to_tensorboard(writer, "valid", point)
+        progress.waited += 1
+        if value < progress.best_value or progress.best_step < 0:
+            progress.best_value, progress.best_step, progress.waited = value, progress.step, 0
+            self.best = _copied(self.average.model)
+        log.info(
+            "%s: step %d: %s",
+            self.name,
+            progress.step,
+            ", ".join(f"{key} {scores[key]:.5g}" for key in scores),
+        )
+
+    def exhausted(self) -> bool:
+        """Whether patience with a metric that no longer improves has run out."""
+        return 0 < self.settings.patience <= self.progress.waited
+
+    def store(self, path: Path) -> None:
+        """All that a resumed training needs, in one file that appears whole or not at all."""
+        self.guard()
+        self.progress.pending = [
+            (step, float(loss), float(norm)) for step, loss, norm in self.progress.pending
+        ]
+        groups = {
+            "model": self.model.state_dict(),
+            "average": self.average.model.state_dict(),
+            "best": self.best,
+        }
+        tensors = {
+            f"{group}.{name}": tensor for group, held in groups.items() for name, tensor in held.items()
+        }
+        for number, held in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in held.items()}
+        write_tensors(path, tensors, {"identity": self.identity, "progress": vars(self.progress)})
+
+    def restore(self, path: Path) -> None:
+        """Continue from a stored state. Raises SanspecError when it is of other settings or data."""
+        tensors, header = read_tensors(path)
+        for key, value in self.identity.items():
+            if header["identity"].get(key) != value:
+                change = _difference(header["identity"].get(key), value)
+                remedy = f"go back to it, or delete {path.parent} to start anew"
+                raise SanspecError(f"{path} is of a training with another {key}: {change}; {remedy}")
+        groups: dict[str, dict] = {"model": {}, "average": {}, "best": {}, "optimiser": {}}
+        for name, tensor in tensors.items():
+            group, rest = name.split(".", 1)
+            groups[group][rest] = tensor
+        fill(self.model, groups["model"], path)
+        fill(self.average.model, groups["average"], path)
+        self.best = groups["best"]
+        self.optimiser.load_state_dict(
+            self.optimiser.state_dict() | {"state": _by_number(groups["optimiser"])}
+        )
+        self.progress = Progress(**header["progress"])
+        log.info("%s: resumed at step %d", self.name, self.progress.step)
+
+
+def _copied(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of a model's weights and buffers."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _by_number(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """The optimiser's tensors, by the number of the weight they belong to."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, key = name.split(".", 1)
+        state.setdefault(int(number), {})[key] = tensor
+    return state
+
+
+def _finite_rows(batch: Galaxies) -> list[bool]:
+    """Which galaxies of a batch hold finite numbers alone."""
+    parts = [part for part in (batch.images, batch.coarse, batch.fine) if part is not None]
+    return torch.stack([part.isfinite().flatten(1).all(1) for part in parts]).all(0).tolist()
+
+
+def _difference(held, wanted) -> str:
+    """The first entry in which two mappings differ, or both values."""
+    if not (isinstance(held, dict) and isinstance(wanted, dict)):
+        return f"{held!r}, now {wanted!r}"
+    key = next(key for key in sorted(held.keys() | wanted.keys()) if held.get(key) != wanted.get(key))
+    return f"{key} was {held.get(key)!r}, now {wanted.get(key)!r}"
+
+
+def _to_tensorboard(writer, group: str, point: dict) -> None:
+    """One point of each curve."""
+    if writer is not None:
+        for key, value in point.items():
+            if key != "step":
+                writer.add_scalar(f"{group}/{key}", value, point["step"])

@@ -1,0 +1,101 @@
+"""Trained networks at work on arrays, without files but their checkpoints; for the stages and their worker
+processes.
+"""
+
+import contextlib
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt64
+from tqdm import tqdm
+
+from sanspec.config import Config
+from sanspec.errors import SanspecError
+from sanspec.nets import build
+from sanspec.nets.cascade import Cascade, Draws
+from sanspec.nets.data import galaxies
+
+CASCADE = ("diff_coarse", "clip_coarse", "diff_fine", "clip_fine")
+TASK = {"cpu": 8, "cuda": 256}  # galaxies handed out at a time
+ROWS = 64  # images to a block of the regressor
+_cascade: list = []  # of a worker process: the networks, loaded once
+
+
+class Generator:
+    """The cascade of a run, loaded from its checkpoints."""
+
+    def __init__(self, folder: Path, settings: Config, wave: Float[np.ndarray, " pix"], device: str):
+        """Raises SanspecError when a checkpoint is damaged, of other settings or of another grid."""
+        models, layout = build.load_all(folder, settings.train, CASCADE)
+        if not np.array_equal(layout.wave, wave):
+            raise SanspecError(
+                f"{folder}: trained on another wavelength grid than that of the spectra: train again"
+            )
+        self.crop, self.device = settings.train.crop, device
+        self.cascade = Cascade({name: model.to(device) for name, model in models.items()}, settings.generate)
+
+    def __call__(
+        self, specobjid: UInt64[np.ndarray, " gal"], images: Float[np.ndarray, "gal band y x"]
+    ) -> Draws:
+        """Draws for some images [nanomaggies]."""
+        return self.cascade(galaxies(specobjid, images, self.crop).to(self.device))
+
+
+def drawn(
+    folder: Path,
+    settings: Config,
+    wave: Float[np.ndarray, " pix"],
+    specobjid: UInt64[np.ndarray, " gal"],
+    images: Float[np.ndarray, "gal band y x"],
+    rows: Int[np.ndarray, " row"],
+    device: str,
+    threads: int,
+) -> Iterator[tuple[np.ndarray, Draws]]:
+    """`rows` of the images and their draws, some at a time and in order, under a progress bar.
+
+    On the CPU the galaxies are dealt to `threads` processes of one thread each, so that no rounding depends
+    on `threads`. Raises SanspecError as `Generator` does.
+    """
+    parts = np.array_split(rows, max(1, -(-len(rows) // TASK[device])))
+    tasks = [(part, specobjid[part], images[part]) for part in parts if len(part)]
+    setup = folder, settings, wave, device
+    _start(*setup)  # here in any case: a fault of the networks is told once, by this process
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=len(rows), desc="generate", unit="gal", mininterval=1.0))
+        results = map(_work, tasks)
+        if device == "cpu" and threads > 1:
+            pool = ProcessPoolExecutor(threads, multiprocessing.get_context("spawn"), _start, setup)
+            results = stack.enter_context(pool).map(_work, tasks)
+        for part, draws in results:
+            bar.update(len(part))
+            yield part, draws
+
+
+def _start(folder: Path, settings: Config, wave: Float[np.ndarray, " pix"], device: str) -> None:
+    """Load the networks into this process, which computes on one thread."""
+    torch.set_num_threads(1)
+    _cascade[:] = [Generator(folder, settings, wave, device)]
+
+
+def _work(task: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, Draws]:
+    """Rows, ids and images to the same rows and their draws, by the networks of this process."""
+    rows, specobjid, images = task
+    return rows, _cascade[0](specobjid, images)
+
+
+def regress(path: Path, images: Float[np.ndarray, "gal band y x"]) -> Float[np.ndarray, "gal pix"]:
+    """Normalised linear flux of images [nanomaggies] by the regression network in `path`; NaN where an image
+    is not finite.
+    """
+    model, layout = build.load(path, "regressor")
+    crop, made = model.encoder.stamp.crop, np.full((len(images), len(layout.wave)), np.nan, dtype=np.float32)
+    good = np.flatnonzero(np.isfinite(images).all(axis=(1, 2, 3)))
+    with torch.inference_mode():
+        for rows in np.array_split(good, max(1, -(-len(good) // ROWS))):
+            batch = galaxies(rows.astype(np.uint64), images[rows], crop)
+            made[rows] = model.predict(batch).exp().numpy() if len(rows) else made[rows]
+    return made

@@ -1,0 +1,67 @@
+"""Test the physical truths that the products of a run must obey; fail when one does not hold."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from sanspec import config, evidence, store, truths
+from sanspec.errors import SanspecError
+
+log = logging.getLogger(__name__)
+
+FILES = {
+    "summary": "summary.json",
+    "quality": "tables/quality.ecsv",
+    "redshifts": "tables/redshift.ecsv",
+    "indices": "tables/indices.ecsv",
+    "objects": "prepared/objects.parquet",
+    "predicted": "generated/predicted.h5",
+    "spectra": "prepared/spectra.h5",
+    "out": "check.json to write, whether the truths hold or not",
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the stage."""
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="settings of the run (.yaml)"
+    )
+    parser.add_argument("--run", default="main", help="name of the run, for the record")
+    for name, text in FILES.items():
+        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Examine every truth, write them all, and raise SanspecError naming those that do not hold."""
+    settings = config.load(args.config)
+    found = truths.examine(read(args, settings), settings)
+    for truth in found:
+        verdict = "holds" if truth.holds else "BROKEN"
+        log.info("%-24s %-6s %.4g %s %g", truth.name, verdict, truth.value, truth.relation, truth.threshold)
+    broken = [truth.name for truth in found if not truth.holds]
+    header = {
+        "run": args.run,
+        "survey": settings.survey.name,
+        "simulated": settings.survey.simulated,
+        "provenance": store.provenance("check", settings.check.model_dump(mode="json")),
+    }
+    store.write_json(args.out, header | {"broken": broken, "truths": [truth.record() for truth in found]})
+    if broken:
+        raise SanspecError(
+            f"run {args.run!r} breaks {len(broken)} of {len(found)} truths: {truths.broken(found)}"
+        )
+
+
+def read(args: argparse.Namespace, settings: config.Config) -> truths.Products:
+    """The products, and the facts of their spectra."""
+    predicted, spread = evidence.of_predicted(args.predicted, args.spectra)
+    tables = {
+        name: store.read_table(getattr(args, name)) for name in ("quality", "redshifts", "indices", "objects")
+    }
+    return truths.Products(
+        summary=store.read_json(args.summary),
+        spectra=evidence.of_spectra(args.spectra, settings.prepare),
+        predicted=predicted,
+        spread=spread,
+        **tables,
+    )

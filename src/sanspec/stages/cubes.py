@@ -1,0 +1,38 @@
+"""Get the cube file: a local one is checked and linked, a remote one fetched, resumed where it broke off."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from sanspec import config, store
+from sanspec.archive import cubes, place
+from sanspec.archive.session import Session
+from sanspec.archive.transfer import progress
+
+log = logging.getLogger(__name__)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the stage."""
+    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
+    parser.add_argument("--out", type=Path, required=True, help="the cube file (a link)")
+    parser.add_argument("--report", type=Path, required=True, help="size, checksum, number of cubes (.json)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Get, check, link, report."""
+    settings = config.load(args.config).acquire
+    with place.claimed(settings.store), Session(settings.http) as session:
+        with progress(0, "cubes", "B") as bar:
+            bar.unit_scale = True
+            path, numbers = cubes.obtain(session, settings, lambda count: bar.update(count - bar.n))
+        place.link(args.out, path)
+    meta = store.provenance("cubes", settings.model_dump(mode="json"))
+    store.write_json(args.report, numbers | {"provenance": meta})
+    verdict = (
+        "as acquire.cubes_sha256 says"
+        if numbers["compared"]
+        else "not compared: acquire.cubes_sha256 is null"
+    )
+    log.info("%d cubes, %.2f GB, sha256 %s", numbers["cubes"], numbers["bytes"] / 1e9, numbers["sha256"])
+    log.info("checksum %s", verdict)

@@ -1,0 +1,69 @@
+"""Join spectra, catalogue and image cubes by specobjid, exactly, and account for every object lost."""
+
+import argparse
+import logging
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from sanspec import config, csvfile, cubes, matching, specfile, store
+
+log = logging.getLogger(__name__)
+_UNITS = {"ra": "deg", "dec": "deg", "vdisp": "km/s", "vdisp_err": "km/s"}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Command line of the stage; what it reads is named in the settings (survey)."""
+    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
+    parser.add_argument("--out", type=Path, required=True, help="kept objects (.parquet)")
+    parser.add_argument("--losses", type=Path, required=True, help="lost objects by reason (.ecsv)")
+    parser.add_argument("--lost", type=Path, required=True, help="every lost object (.parquet)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Match the survey named in the settings."""
+    settings = config.load(args.config)
+    survey = settings.survey
+    catalogue = csvfile.read_catalogue(survey.catalogue)
+    cube_ids = cubes.read_ids(survey.cubes)
+    files = specfile.find(survey.spectra)
+    log.info("%d catalogue rows, %d cubes, %d spectra", len(catalogue), len(cube_ids), len(files))
+    table = matching.join(catalogue, cube_ids, files)
+    matching.check_files(table, read_abouts(table, survey.spectra), settings.match)
+    others = matching.strangers(catalogue, cube_ids, files)
+    matched = matching.select(table, others, settings.match)
+    write(
+        args, matched, settings, {"catalogue": len(catalogue), "cubes": len(cube_ids), "spectra": len(files)}
+    )
+
+
+def read_abouts(table, folder: Path) -> list[specfile.SpecObj | None]:
+    """What each row's spectrum says of its object; None without a readable file."""
+    rows = np.flatnonzero(table["file"] != "")
+    abouts: list[specfile.SpecObj | None] = [None] * len(table)
+    paths = [Path(folder) / table["file"].iloc[row] for row in rows]
+    found = specfile.read_abouts(paths)
+    for (about, fault), row, path in zip(tqdm(found, "headers", len(paths), mininterval=1), rows, paths):
+        abouts[row] = about
+        if fault:
+            log.warning("%s: %s", path, fault)
+    return abouts
+
+
+def write(args: argparse.Namespace, matched: matching.Matched, settings: config.Config, counts: dict) -> None:
+    """The three products, and the counts in the log."""
+    losses = matching.count_reasons(matched.lost["warn"])
+    flags = matching.count_reasons(matched.objects["warn"])
+    counts |= {"kept": len(matched.objects), "lost": len(matched.lost)}
+    counts["flagged"] = dict(zip(flags["reason"], flags["count"]))
+    meta = store.provenance("match", settings.match.model_dump(mode="json"), counts=counts)
+    units = {name: unit for name, unit in _UNITS.items() if name in matched.objects}
+    store.write_table(args.out, matched.objects, units, meta)
+    store.write_table(args.losses, losses, meta=meta)
+    store.write_table(args.lost, matched.lost, meta=meta)
+    log.info("kept %d, lost %d", len(matched.objects), len(matched.lost))
+    for reason, count in losses.itertuples(index=False):
+        log.info("  lost: %-20s %d", reason, count)
+    for reason, count in flags.itertuples(index=False):
+        log.info("  kept, flagged: %-11s %d", reason, count)

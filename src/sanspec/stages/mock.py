@@ -1,0 +1,40 @@
+"""Simulate the embedded sky in the survey's own file formats: cubes, catalogue, spectra, truth, checks."""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+from sanspec import config
+from sanspec.errors import explain
+from sanspec.mock import survey
+
+log = logging.getLogger(__name__)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the stage."""
+    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
+    parser.add_argument(
+        "--templates", type=Path, required=True, help="packed stellar population models (.npz)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder that the sky is written to")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes (default: every core)")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(args: argparse.Namespace) -> None:
+    """Simulate and write; checks of the population that fail are told, not fatal."""
+    if args.workers < 1:
+        raise explain("mock: --workers", args.workers, "1 or more", "leave it out to use every core")
+    settings = config.load(args.config).mock
+    truth, found = survey.write(settings, args.templates, args.out, args.workers)
+    spoilt = int((truth["defect"] != "").sum())
+    log.info("%d galaxies, %d of them with a defect -> %s", len(truth), spoilt, args.out)
+    for row in found.itertuples():
+        level = logging.WARNING if row.verdict == "fails" else logging.INFO
+        log.log(level, "%-30s %9.3f  [%g, %g] %s", row.check, row.measured, row.low, row.high, row.verdict)

@@ -1,0 +1,108 @@
+"""Fit stellar populations, kinematics and emission lines of observed and predicted spectra with pPXF."""
+
+import argparse
+import logging
+import time
+from collections import Counter
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sanspec import config, grid, store
+from sanspec.errors import SanspecError, Warn, reasons
+from sanspec.stellar import models, results
+from sanspec.stellar.bootstrap import bootstrap
+from sanspec.stellar.library import Library, open_library
+from sanspec.stellar.ppxf_fit import Solution, Unfit, measure
+from sanspec.stellar.spectra import Pairs, Spectrum, chosen, shard
+
+log = logging.getLogger(__name__)
+
+FILES = {
+    "config": "settings of the run",
+    "spectra": "prepared/spectra.h5",
+    "predicted": "generated/predicted.h5",
+    "redshifts": "tables/redshift.ecsv",
+    "objects": "prepared/objects.parquet",
+    "templates": "library of populations (.npz)",
+    "out": "table to write (.parquet or .ecsv)",
+    "models": "fitted spectra to write (.h5)",
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the stage."""
+    for name, text in FILES.items():
+        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th object from the I-th on")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fit every pair of the shard, write the table and the fitted spectra."""
+    settings = config.load(args.config).stellar
+    library = regular(open_library(args.templates, settings.ppxf.imf), settings)
+    files = args.spectra, args.predicted, args.redshifts
+    pairs = Pairs(*files, settings, shard(args.shard), args.objects)
+    with_draws = chosen(pairs.all_ids, settings.ppxf.bootstrap_objects, settings.seed)
+    done = [
+        fit(spectrum, library, settings, spectrum.specobjid in with_draws)
+        for spectrum in tqdm(pairs, desc="ppxf", mininterval=1.0)
+    ]
+    table = results.assemble(row for row, _ in done)
+    results.write(args.out, table, meta(settings, library) | {"shard": args.shard})
+    models.write(args.models, [model for _, model in done], store.provenance("ppxf"))
+    counts = Counter(reason for warn in table["warn"] for reason in reasons(warn))
+    log.info(
+        "%d spectra, %d with draws; %s",
+        len(table),
+        (table["n_draws"] > 0).sum(),
+        dict(counts) or "no warnings",
+    )
+
+
+def regular(library: Library, settings: config.Stellar) -> Library:
+    """The populations young enough. Raises SanspecError for a library that regularisation cannot take."""
+    library = library.cut(age_max=settings.ppxf.age_max)
+    if library.shape is None and settings.ppxf.regul > 0:
+        raise SanspecError(
+            f"templates {library.name}: {len(library.age)} populations that fill no grid of age and metallicity, which "
+            f"stellar.ppxf.regul={settings.ppxf.regul:g} needs; allowed: a gridded library, or regul: 0"
+        )
+    return library
+
+
+def meta(settings: config.Stellar, library: Library) -> dict:
+    """What the table's header says."""
+    made = store.provenance("ppxf", settings.model_dump(mode="json", exclude={"firefly", "shards"}))
+    about = {"code": "ppxf 9.5.2", "library": library.name, "imf": library.imf, "limits": library.limits()}
+    return made | about
+
+
+def fit(
+    spectrum: Spectrum, library: Library, settings: config.Stellar, with_draws: bool
+) -> tuple[dict, models.Model]:
+    """Row and model of one spectrum; a spectrum that cannot be fitted keeps its row, with its warnings."""
+    started = time.process_time()
+    key = spectrum.specobjid, spectrum.kind
+    try:
+        solution = measure(spectrum, library, settings)
+    except Unfit as fault:
+        return results.row(*key, int(fault.warn | spectrum.warn), z=spectrum.z), models.blank(
+            *key, spectrum.z
+        )
+    values, warn = solution.values, solution.warn
+    if with_draws and settings.ppxf.draws:
+        draws = bootstrap(solution, settings)
+        made = settings.ppxf.draws - draws.failed
+        values = values | results.from_draws(draws.values) | {"n_draws": made, "n_refit": draws.refits}
+        warn |= Warn.FEW_DRAWS if draws.failed else Warn(0)
+    values = values | {"seconds": time.process_time() - started}
+    return results.row(*key, int(warn), **values), model(solution)
+
+
+def model(solution: Solution) -> models.Model:
+    """Stars and gas of a solution on the product grid."""
+    problem, fit = solution.problem, solution.fit
+    wave = grid.air_to_vac(problem.lam) * (1 + problem.spectrum.z)
+    stars, gas = problem.scale * (fit.bestfit - fit.gas_bestfit), problem.scale * fit.gas_bestfit
+    return models.of_fit(problem.spectrum, wave, stars, gas, problem.mask)

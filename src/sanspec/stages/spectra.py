@@ -1,0 +1,114 @@
+"""Fetch the spectra of the catalogue's galaxies, politely, and account for each.
+
+A stopped run goes on where it was.
+"""
+
+import argparse
+import logging
+import time
+from collections import Counter
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from sanspec import catalogue, config, manifest, packed, store
+from sanspec.archive import answers, place
+from sanspec.archive.sas import Sas
+from sanspec.archive.session import Session, Transient
+from sanspec.archive.sparcl import Sparcl
+from sanspec.archive.transfer import Transfer
+from sanspec.errors import SanspecError
+
+log = logging.getLogger(__name__)
+
+SOURCES = {"sas": Sas, "sparcl": Sparcl}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the stage."""
+    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
+    parser.add_argument("--catalogue", type=Path, required=True, help="the query's result (.csv)")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of spectra (a link into acquire.store)"
+    )
+    parser.add_argument("--report", type=Path, required=True, help="counts, reasons, bytes and times (.json)")
+    parser.add_argument(
+        "--again", action="store_true", help="also ask again for what the archive does not have"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fetch until every object has arrived or has a reason."""
+    settings = config.load(args.config).acquire
+    folder = settings.store / "spectra"
+    with place.claimed(settings.store), catalogue.database(settings.database) as engine:
+        take_catalogue(engine, args.catalogue)
+        total = manifest.list_downloads(engine)
+        states = ("pending", "failed") + (("missing",) if args.again else ())
+        begun = time.monotonic()
+        with Session(settings.http) as session:
+            sources = [SOURCES[name](session, settings) for name in settings.sources]
+            tally = Transfer(engine, session, folder, settings.pack).run(sources, settings.passes, states)
+        numbers = account(engine, total, tally, session, time.monotonic() - begun)
+        if settings.pack:
+            numbers["packed"] = packed.count_folder(folder)
+        meta = store.provenance("spectra", settings.model_dump(mode="json"))
+        place.link(args.out, folder)
+        store.write_json(args.report, numbers | {"provenance": meta})
+    complain(numbers, settings)
+
+
+def take_catalogue(engine: Engine, path: Path) -> None:
+    """Make the database hold the catalogue in `path`, if it holds another."""
+    try:
+        digest = store.digest(path)
+    except OSError as fault:
+        raise SanspecError(f"catalogue {path}: {fault.strerror}; make it with: sanspec query") from None
+    if catalogue.read_meta(engine, "catalogue_sha256") == digest:
+        return
+    log.info("reading %s into the database", path)
+    try:
+        with path.open(newline="") as file:
+            count = catalogue.replace_catalogue(engine, answers.read(file))
+    except Transient as fault:
+        raise SanspecError(f"catalogue {path}: {fault}; make it again with: sanspec query") from None
+    if not count:
+        raise SanspecError(f"catalogue {path} has no rows; make it again with: sanspec query")
+    catalogue.write_meta(engine, "catalogue_sha256", digest)
+
+
+def account(engine: Engine, total: int, tally: Counter, session: Session, seconds: float) -> dict:
+    """What came of every object, and the traffic it took."""
+    states = manifest.count_downloads(engine)
+    fresh = tally["done"] - tally["adopted"]
+    log.info("%d spectra: %s; %.0f s, %.1f/s", total, _listed(states), seconds, fresh / max(seconds, 1e-3))
+    reasons = manifest.count_reasons(engine)
+    for reason, count in reasons.items():
+        log.info("  not here: %-50s %d", reason, count)
+    return {
+        "objects": total,
+        "states": states,
+        "reasons": reasons,
+        "bytes": manifest.sum_bytes(engine),
+        "fetched_now": fresh,
+        "taken_over": tally["adopted"],
+        "seconds": round(seconds, 2),
+        "requests": session.tally["requests"],
+        "retries": {key.removeprefix("retry: "): n for key, n in session.tally.items() if key != "requests"},
+    }
+
+
+def _listed(counts: dict[str, int]) -> str:
+    """Counts in words."""
+    return ", ".join(f"{number} {name}" for name, number in counts.items() if number)
+
+
+def complain(numbers: dict, settings: config.Acquire) -> None:
+    """Raises SanspecError where too many objects failed for the chain to go on."""
+    failed = numbers["states"]["failed"] + numbers["states"]["pending"]
+    if failed > settings.tolerate_failed * numbers["objects"]:
+        first = next(iter(numbers["reasons"]), "not tried")
+        raise SanspecError(
+            f"{failed} of {numbers['objects']} spectra did not arrive (most often: {first}): run again to "
+            "try them anew, or raise acquire.tolerate_failed"
+        )

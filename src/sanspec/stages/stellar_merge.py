@@ -1,0 +1,35 @@
+"""Join the shards of a population fit: one table, one file of fitted spectra."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from sanspec import store
+from sanspec.errors import SanspecError
+from sanspec.stellar import models, results
+
+log = logging.getLogger(__name__)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the stage."""
+    for name in ("tables", "models"):
+        parser.add_argument(
+            f"--{name}", type=Path, nargs="+", required=True, metavar="FILE", help=f"{name} of the shards"
+        )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table to write")
+    parser.add_argument(
+        "--models-out", type=Path, required=True, metavar="FILE", help="fitted spectra to write (.h5)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Join tables and models, rows in the order of (specobjid, kind)."""
+    if len(args.tables) != len(args.models):
+        raise SanspecError(
+            f"{len(args.tables)} tables but {len(args.models)} files of models: give one of each a shard"
+        )
+    table = results.merge(args.tables)
+    results.write(args.out, table, table.attrs["meta"])
+    models.merge(args.models, args.models_out, store.provenance("stellar-merge"))
+    log.info("%d spectra of %d shards -> %s", len(table), len(args.tables), args.out)

@@ -1,0 +1,56 @@
+"""Collect every number of a run under one documented name, and the seconds of its rules; print a table."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from sanspec import config, store, summary, timing
+
+log = logging.getLogger(__name__)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the stage."""
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="settings of the run (.yaml)"
+    )
+    parser.add_argument("--run", default="main", help="name of the run")
+    parser.add_argument(
+        "--numbers",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="JSON of tables, figures, networks",
+    )
+    parser.add_argument("--losses", type=Path, required=True, metavar="FILE", help="matched/losses.ecsv")
+    parser.add_argument(
+        "--objects", type=Path, required=True, metavar="FILE", help="prepared/objects.parquet"
+    )
+    parser.add_argument(
+        "--benchmarks", type=Path, nargs="*", default=[], metavar="DIR", help="folders of benchmark files"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="summary.json to write")
+    parser.add_argument("--times", type=Path, required=True, metavar="FILE", help="times.json to write")
+
+
+def run(args: argparse.Namespace) -> str:
+    """Write summary and times; give the table of numbers as text."""
+    survey = config.load(args.config).survey
+    sources = summary.read_sources(args.numbers, store.read_json, args.run)
+    sources["sample"] = summary.sample(store.read_table(args.objects), store.read_table(args.losses))
+    numbers = summary.collect(sources)
+    times = timing.times(timing.read_jobs(args.benchmarks))
+    header = {"run": args.run, "survey": survey.name, "simulated": survey.simulated}
+    made = {"provenance": store.provenance("summary", inputs=list(args.numbers))}
+    store.write_json(args.out, header | numbers | made | {"about": summary.about()})
+    store.write_json(args.times, header | times | made)
+    log.info(
+        "%d numbers -> %s; %.0f s in %d jobs -> %s",
+        len(numbers),
+        args.out,
+        times["total"],
+        len(times["jobs"]),
+        args.times,
+    )
+    return summary.table(numbers, summary.headline(args.run, survey, times))

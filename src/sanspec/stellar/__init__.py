@@ -1,0 +1,1 @@
+"""Stellar populations: template libraries, full-spectral fits and their bootstraps, one layout of results."""

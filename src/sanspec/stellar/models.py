@@ -1,0 +1,145 @@
+"""The fitted spectra on the product grid: what the lines and Hbeta are measured on or against. One layout for both codes.
+
+HDF5: `specobjid (gal)`, `kind (gal)` as its place in `results.KINDS`, `z (gal)`, `wave (pix)`; `stars (gal, pix)` and
+`gas (gal, pix)`, normalised flux of the best fit in the observed frame as in spectra.h5, NaN where nothing was fitted;
+`mask (gal, pix)`, true where a pixel had a say in the fit. Rows are in the order of (specobjid, kind).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.interpolate import CubicSpline
+
+from sanspec import grid, store
+from sanspec.errors import SanspecError
+from sanspec.stellar.results import KINDS
+from sanspec.stellar.spectra import Spectrum
+
+DATASETS = {
+    "stars": ("f4", "normalised flux of the stars, NaN outside the fit"),
+    "gas": ("f4", "normalised flux of the emission lines, NaN outside the fit"),
+    "mask": ("?", "true where the pixel was used in the fit"),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """One fitted spectrum on grid.WAVE (observed frame, vacuum)."""
+
+    specobjid: int
+    kind: str
+    z: float
+    stars: Float[np.ndarray, " pix"]
+    gas: Float[np.ndarray, " pix"]
+    mask: Bool[np.ndarray, " pix"]
+
+
+def blank(spectrum: Spectrum) -> Model:
+    """The model of a spectrum that could not be fitted."""
+    nothing = np.full(grid.WAVE.size, np.nan)
+    nowhere = np.zeros(grid.WAVE.size, bool)
+    return Model(spectrum.specobjid, spectrum.kind, spectrum.z, nothing, nothing, nowhere)
+
+
+def of_fit(
+    spectrum: Spectrum,
+    wave: Float[np.ndarray, " fit"],
+    stars: Float[np.ndarray, " fit"],
+    gas: Float[np.ndarray, " fit"],
+    mask: Bool[np.ndarray, " fit"],
+) -> Model:
+    """A fit of `spectrum` given at `wave` (vacuum, observed frame, ascending) on the product grid by cubic splines.
+
+    stars, gas: in the unit of the spectrum's flux, above the Milky Way, whose dust is put before them again.
+    """
+    inside = (grid.WAVE >= wave[0]) & (grid.WAVE <= wave[-1])
+    passed = 1.0
+    if spectrum.foreground is not None:
+        passed = np.interp(grid.WAVE, spectrum.wave, spectrum.foreground)
+    stars, gas = (
+        np.where(inside, CubicSpline(wave, flux)(grid.WAVE) * passed, np.nan) for flux in (stars, gas)
+    )
+    used = np.interp(grid.WAVE, wave, mask.astype(float), left=0.0, right=0.0) > 0.5
+    return Model(spectrum.specobjid, spectrum.kind, spectrum.z, stars, gas, used)
+
+
+def write(path: Path, models: Sequence[Model], meta: Mapping) -> None:
+    """Models in ascending order of (specobjid, kind)."""
+    models = sorted(models, key=lambda model: (model.specobjid, model.kind))
+    with store.create(path, meta) as file:
+        _put_keys(
+            file,
+            np.array([model.specobjid for model in models], np.uint64),
+            np.array([KINDS.index(model.kind) for model in models], np.int8),
+            np.array([model.z for model in models], float),
+        )
+        for name, (dtype, text) in DATASETS.items():
+            rows = [getattr(model, name) for model in models]
+            data = np.array(rows, dtype).reshape(len(models), grid.WAVE.size)
+            store.put(file, name, data, "gal pix", description=text)
+
+
+def _put_keys(file: h5py.File, specobjid: np.ndarray, kind: np.ndarray, z: np.ndarray) -> None:
+    """The datasets that say whose the rows are."""
+    store.put(file, "specobjid", specobjid, "gal")
+    store.put(file, "kind", kind, "gal", description=" ".join(f"{k}: {name}" for k, name in enumerate(KINDS)))
+    store.put(file, "z", z, "gal", description="redshift of the fit")
+    store.put(file, "wave", grid.WAVE, "pix", "Angstrom", "vacuum, observed frame")
+
+
+def merge(paths: Sequence[Path], out: Path, meta: Mapping) -> None:
+    """Shards of models as one file, row by row. Raises SanspecError where two hold the same spectrum."""
+    keys = []
+    for number, path in enumerate(paths):
+        with store.arrays(path) as file:
+            count = len(file["specobjid"])
+            keys.append(
+                (
+                    file["specobjid"][:],
+                    file["kind"][:],
+                    file["z"][:],
+                    np.full(count, number),
+                    np.arange(count),
+                )
+            )
+    specobjid, kind, z, shard, row = (np.concatenate(column) for column in zip(*keys))
+    order = np.lexsort((kind, specobjid))
+    same = (np.diff(specobjid[order]) == 0) & (np.diff(kind[order]) == 0)
+    if same.any():
+        raise SanspecError(f"{out}: two shards hold the same spectrum; delete the shards and rerun")
+    with store.create(out, meta) as file:
+        _put_keys(file, specobjid[order], kind[order], z[order])
+        shape = len(order), grid.WAVE.size
+        for name, (dtype, text) in DATASETS.items():
+            store.put(file, name, None, "gal pix", description=text, shape=shape, dtype=dtype, rows=64)
+        for number, path in enumerate(paths):
+            _copy(path, file, np.flatnonzero(shard[order] == number), row[order])
+
+
+def _copy(path: Path, out: h5py.File, places: np.ndarray, row: np.ndarray) -> None:
+    """Rows of one shard to their places."""
+    with store.arrays(path) as shard:
+        for name in DATASETS:
+            data = shard[name][:]
+            for place in places:
+                out[name][place] = data[row[place]]
+
+
+def read(path: Path, ids: Sequence[int], kind: str) -> dict[str, np.ndarray]:
+    """`stars`, `gas`, `mask` (gal, pix) and `z` of the spectra of `ids`. Raises SanspecError when one is missing."""
+    with store.arrays(path) as file:
+        rows = {
+            int(i): row
+            for row, (i, k) in enumerate(zip(file["specobjid"][:], file["kind"][:]))
+            if k == KINDS.index(kind)
+        }
+        if missing := [int(i) for i in ids if int(i) not in rows]:
+            raise SanspecError(
+                f"{path} has no {kind} spectrum of specobjid {missing[0]}: rerun the rule that makes it"
+            )
+        chosen = [rows[int(i)] for i in ids]
+        return {name: np.array([file[name][row] for row in chosen]) for name in (*DATASETS, "z")}

@@ -1,0 +1,32 @@
+"""The E-MILES populations for tests: those of a run where there are any, else fetched once and kept."""
+
+import functools
+
+import pytest
+
+from conftest import ROOT
+from sanspec import config
+from sanspec.archive import emiles
+from sanspec.errors import SanspecError
+from sanspec.stages import measure
+
+PATHS = ROOT / "results" / "raw" / "templates" / "emiles.npz", ROOT / ".pytest_cache" / "emiles.npz"
+
+
+@functools.cache
+def library_path():
+    """Where the packed library is; skips the test, saying why, where it can be neither found nor fetched."""
+    for path in PATHS:
+        if path.exists():
+            return path
+    try:
+        measure.fetch(PATHS[-1], config.Templates())
+    except SanspecError as fault:
+        pytest.skip(f"no E-MILES populations: {fault}")
+    return PATHS[-1]
+
+
+@functools.cache
+def read_library() -> emiles.Templates:
+    """The packed library."""
+    return emiles.read_templates(library_path())

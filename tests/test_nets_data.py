@@ -1,0 +1,87 @@
+"""Batches and augmentation are functions of (seed, step); symmetries leave what they should."""
+
+import numpy as np
+import pytest
+import torch
+
+from sanspec.nets import data
+
+
+def some(count=12, size=64):
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(count, 5, size, size)).astype(np.float32)
+    coarse = rng.normal(size=(count, 563))
+    ids = np.arange(count, dtype=np.uint64) + np.uint64(2**63)
+    return data.galaxies(ids, images, 4, coarse=coarse, coarse_mask=coarse > -1)
+
+
+def test_an_epoch_visits_each_galaxy_once_and_each_epoch_in_its_own_order():
+    epochs = [
+        torch.cat([data.rows_of_step(20, 5, 7, step) for step in range(4 * e, 4 * e + 4)]) for e in range(2)
+    ]
+    for epoch in epochs:
+        assert sorted(epoch.tolist()) == list(range(20))
+    assert not torch.equal(*epochs)
+
+
+def test_the_batch_of_a_step_does_not_depend_on_the_steps_before():
+    forward = [data.rows_of_step(50, 8, 3, step) for step in range(30)]
+    data._order.cache_clear()
+    for step in reversed(range(30)):
+        assert torch.equal(data.rows_of_step(50, 8, 3, step), forward[step])
+    assert not torch.equal(data.rows_of_step(50, 8, 4, 0), forward[0])
+
+
+def test_fewer_galaxies_than_a_batch_make_one_batch_of_all():
+    for step in range(3):
+        assert sorted(data.rows_of_step(5, 128, 0, step).tolist()) == list(range(5))
+
+
+def test_seeds_are_the_same_on_every_machine():
+    assert data.seed_of(0, "diff_coarse", 17) == data.seed_of("0", "diff_coarse", "17") == 9009779459943466417
+    assert len({data.seed_of(0, "a", step) for step in range(1000)}) == 1000
+
+
+def test_taking_rows_keeps_ids_images_and_spectra_together():
+    galaxies = some()
+    rows = torch.tensor([7, 0, 7])
+    taken = galaxies.take(rows)
+    assert taken.specobjid.tolist() == [2**63 + 7, 2**63, 2**63 + 7]
+    assert torch.equal(taken.images, galaxies.images[rows]) and torch.equal(
+        taken.coarse, galaxies.coarse[rows]
+    )
+
+
+@pytest.mark.parametrize(("symmetries", "count"), [("dihedral", 8), ("flips", 4), ("none", 1)])
+def test_augmentation_turns_images_by_the_symmetries_asked_for(symmetries, count):
+    one = np.random.default_rng(1).normal(size=(1, 1, 6, 6)).astype(np.float32)
+    galaxies = data.galaxies(np.arange(200, dtype=np.uint64), np.repeat(one, 200, 0), 0)
+    turned = data.augment(galaxies, symmetries, 0, torch.Generator().manual_seed(0)).images
+    kinds = torch.unique(turned.flatten(1), dim=0)
+    assert len(kinds) == count
+    assert torch.equal(turned.flatten(1).sort(1).values, galaxies.images.flatten(1).sort(1).values)
+
+
+def test_crops_are_parts_of_the_image_and_cover_all_offsets():
+    galaxies = some(64, 10)
+    moved = data.augment(galaxies, "none", 4, torch.Generator().manual_seed(0))
+    assert set(moved.offset.flatten().tolist()) == {0, 1, 2, 3, 4}
+    parts = data.cropped(moved.images, moved.offset, 6)
+    for part, image, (y, x) in zip(parts, galaxies.images, moved.offset.tolist()):
+        assert torch.equal(part, image[:, y : y + 6, x : x + 6])
+
+
+def test_augmentation_is_a_function_of_its_generator():
+    draws = [data.augment(some(), "dihedral", 4, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(draws[0].images, draws[1].images) and torch.equal(draws[0].offset, draws[1].offset)
+    assert not torch.equal(draws[0].images, draws[2].images)
+
+
+def test_unusable_galaxies_are_told_from_usable_ones():
+    images, spectrum = np.zeros((4, 5, 8, 8)), np.zeros((4, 20))
+    mask = np.ones((4, 20), bool)
+    images[1, 2, 3, 4] = np.inf
+    spectrum[2, 5], mask[3] = np.nan, False
+    assert data.usable(images, spectrum, mask).tolist() == [True, False, False, False]
+    mask[2, 5] = False  # a masked NaN is no harm: it is not looked at, and prepare fills it
+    assert data.usable(images, spectrum, mask).tolist() == [True, False, True, False]
