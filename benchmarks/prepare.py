@@ -31,7 +31,8 @@ from sanspec.specfile import NATIVE_FIRST, NATIVE_PIXELS
 SETTINGS = Prepare()
 EDGES = grid.loglam_edges(NATIVE_FIRST, NATIVE_PIXELS)
 WIDTH = np.diff(EDGES)
-WAVE = 10 ** (1e-4 * np.arange(NATIVE_FIRST, NATIVE_FIRST + NATIVE_PIXELS))
+LOGLAM = 1e-4 * np.arange(NATIVE_FIRST, NATIVE_FIRST + NATIVE_PIXELS)
+COARSE = np.log10(grid.coarse_wave())
 BEAT = linespread.rebinning_beat(NATIVE_FIRST, NATIVE_PIXELS)
 ROUNDS = 3
 
@@ -44,7 +45,7 @@ def loop(paths: list[Path]) -> list[dict]:
 def one(path: Path) -> dict:
     """One spectrum with astropy and scipy: the same products as preparing.prepare_spectra."""
     flux, ivar, wdisp, z = read(path)
-    native = (np.interp(WAVE, WAVE[wdisp > 0], wdisp[wdisp > 0]) * WIDTH) ** 2
+    native = (np.interp(LOGLAM, LOGLAM[wdisp > 0], wdisp[wdisp > 0]) * WIDTH) ** 2
     rebinning = (WIDTH**2 + 1) / 12
     blur = np.maximum((SETTINGS.fwhm / grid.FWHM_PER_SIGMA) ** 2 - native - rebinning, 0)
     good = ivar > 0
@@ -57,8 +58,8 @@ def one(path: Path) -> dict:
     ).tocsr()
     use = coverage >= grid.COVERED
     variance = np.where(use, covariance.diagonal(), 0)
-    total = native + rebinning + blur + BEAT * np.exp(-2 * np.pi**2 * blur / WIDTH**2)
-    lsf = grid.FWHM_PER_SIGMA * np.sqrt(np.interp(grid.coarse_wave(), WAVE, total))
+    at, width, blurred, beat = (np.interp(COARSE, LOGLAM, x) for x in (native + rebinning, WIDTH, blur, BEAT))
+    lsf = grid.FWHM_PER_SIGMA * np.sqrt(at + blurred + beat * np.exp(-2 * np.pi**2 * blurred / width**2))
     return finish(smooth, variance, use, z) | {"correlation": correlations(covariance, use), "lsf": lsf}
 
 
@@ -178,6 +179,7 @@ def write_spectra(folder: Path, count: int) -> list[Path]:
             fits.Column(name, kind, array=values) for (name, values), kind in zip(columns.items(), kinds)
         ]
         about = {"PLATE": 1, "MJD": 52000, "FIBERID": number, "ZWARNING": 0}
+        about |= {f"OTHER{k}": 0 for k in range(118)}  # SDSS files have 126 columns here
         row = [fits.Column(name, "J", array=[value]) for name, value in about.items()]
         row += [fits.Column(name, "E", array=[value]) for name, value in {"Z": 0.1, "Z_ERR": 1e-5}.items()]
         row += [

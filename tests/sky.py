@@ -11,6 +11,7 @@ from sanspec.mock import defects, survey
 
 PACKED = ROOT / "results" / "raw" / "templates" / "emiles.npz"
 GALAXIES = len(defects.KINDS) + 2
+_MADE: dict[str, Path] = {}  # fixtures imported by several modules would be made by each
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +45,10 @@ def simulate(folder: Path, emiles: Path, workers: int = 1, **mock) -> Path:
 @pytest.fixture(scope="session")
 def spoilt_sky(tmp_path_factory, emiles) -> Path:
     """A small sky: a defect in every galaxy, each kind at least once; some close pairs."""
-    return simulate(
-        tmp_path_factory.mktemp("spoilt"), emiles, galaxies=GALAXIES, seed=4, defects=1.0, pairs=0.2
-    )
+    if "spoilt" not in _MADE:
+        folder = tmp_path_factory.mktemp("spoilt")
+        _MADE["spoilt"] = simulate(folder, emiles, galaxies=GALAXIES, seed=4, defects=1.0, pairs=0.2)
+    return _MADE["spoilt"]
 
 
 @pytest.fixture(scope="session")

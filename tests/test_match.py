@@ -8,6 +8,7 @@ import small_survey
 from sanspec import sdss, store
 from sanspec.__main__ import main
 from sanspec.errors import Warn, reasons
+from sanspec.matching import count_reasons
 
 FIBERS = range(1, 13)
 
@@ -185,8 +186,6 @@ def test_spoilt_catalogues_stop_with_one_line(survey, capsys, change, message):
 
 def test_losses_are_counted_by_bit():
     table = pd.DataFrame({"warn": [int(Warn.NO_CUBE | Warn.OUTSIDE_Z), int(Warn.OUTSIDE_Z), 0]})
-    from sanspec.matching import count_reasons
-
     assert list(count_reasons(table["warn"]).itertuples(index=False, name=None)) == [
         ("outside_z", 2),
         ("no_cube", 1),

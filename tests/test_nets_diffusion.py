@@ -46,7 +46,7 @@ def test_a_perfect_network_has_no_loss_and_denoises_exactly(sky, prediction):
     skip, out, inside = model.precondition(noise[:, None])
     wanted = (clean - skip * x) / out
     model.body.forward = lambda *_: wanted
-    context = Context(torch.zeros(6, 1, 1), torch.zeros(6, 1))
+    context = Context(torch.zeros(6, 1, 1), torch.zeros(6, 1), torch.zeros(6, 0, 563))
     denoised = model.denoise(x, noise, context, torch.zeros(6, 0, 563))
     assert torch.allclose(denoised, clean, atol=1e-3)
     if prediction == "epsilon":
@@ -81,7 +81,9 @@ def test_an_untrained_network_predicts_the_prior(sky):
     model = network(sky).eval()
     galaxies = tensors(sky, "coarse")
     with torch.inference_mode():
-        loss = model.loss_at(galaxies, torch.full((40,), 0.5), torch.randn(40, 563))
+        loss = model.denoising_loss(
+            galaxies, model.encode(galaxies), torch.full((40,), 0.5), torch.randn(40, 563)
+        )
     assert float(loss) == pytest.approx(1.0, abs=0.1)
 
 
@@ -96,7 +98,7 @@ def test_masked_pixels_do_not_count(sky):
     values = masked_mean((spoilt.coarse.float() - 1).square(), mask)
     assert values.isfinite() and float(masked_mean(garbage.float(), torch.zeros_like(mask))) == 0
     none = data.replace(galaxies, coarse_mask=torch.zeros_like(mask))
-    assert float(model.loss_at(none, uniform, normal).detach()) == 0
+    assert float(model.denoising_loss(none, model.encode(none), uniform, normal).detach()) == 0
 
 
 def test_validation_gives_the_same_number_each_time(sky):

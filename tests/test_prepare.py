@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import small_survey
-from sanspec import store
+from sanspec import prepared, store
 from sanspec.__main__ import main
 from sanspec.errors import Warn
 
@@ -244,8 +244,6 @@ def test_settings_that_cannot_be_are_one_line(done, survey, capsys, change, mess
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(survey, capsys, monkeypatch):
-    from sanspec import prepared
-
     def full(*anything):
         raise OSError(28, "No space left on device")
 

@@ -1,8 +1,11 @@
 """From native spectra to what the networks take: scales, logarithms, masks, and every fault of a spectrum."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 
+from conftest import ROOT
 from sanspec import grid, linespread, preparing, specfile
 from sanspec.config import Prepare
 from sanspec.errors import Warn
@@ -147,7 +150,7 @@ def test_real_galaxies_keep_their_fluxes(real_data):
     """Synthetic r-band counts before and after, and the pipeline's own S/N."""
     folder = real_data / "spectra" / "window_005_015"
     paths = sorted(folder.glob("*.fits"))
-    native = specfile.read_many(paths)
+    native = specfile.read_many(paths, masked=0)
     z = np.array([about.z for about in native.about])
     done = preparing.prepare_spectra(native, z, SETTINGS)
     assert len(paths) == 12 and np.isfinite(done.flux).all()
@@ -160,3 +163,19 @@ def test_real_galaxies_keep_their_fluxes(real_data):
     assert np.corrcoef(done.snr, recorded)[0, 1] > 0.95
     broad = (done.warn & Warn.LSF_BROAD) != 0
     assert broad.sum() == 2  # 0266-51630-0168 at 8480 A, 0346-51693-0161 redwards of 6000 A
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    """benchmarks/prepare.py, whose loop of astropy and scipy is the oracle."""
+    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "benchmarks" / "prepare.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_agrees_with_the_loop_of_astropy_and_scipy(benchmark, tmp_path):
+    paths = benchmark.write_spectra(tmp_path, 4)
+    found = benchmark.differences(benchmark.ours(paths), benchmark.loop(paths))
+    assert set(found) >= {"flux", "ivar", "correlation", "lsf", "norm", "log_flux", "coarse_log_flux"}
+    assert max(found.values()) < 1e-5

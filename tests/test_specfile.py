@@ -8,6 +8,7 @@ from astropy.io import fits
 
 import small_survey
 from sanspec import sdss, specfile
+from sanspec.config import Prepare
 from sanspec.errors import SanspecError, Warn
 
 CLEAN = Warn(0)
@@ -48,6 +49,16 @@ def test_bad_pixels_lose_their_weight(tmp_path):
     start = small_survey.FIRST - block.first
     assert not block.ivar[0, start + 10 : start + 16].any() and block.ivar[0, start + 16] > 0
     assert np.isfinite(block.flux).all() and block.wdisp[0, start + 16] == 0
+
+
+def test_the_bits_that_mask_are_those_of_the_settings(tmp_path):
+    assert sum(sdss.PixMask[name] for name in Prepare().mask_bits) == specfile.MASKED_BITS
+    coadd = small_survey.galaxy(1)
+    coadd["and_mask"][[10, 11]] = sdss.PixMask.BRIGHTSKY, sdss.PixMask.BADFLAT
+    path = small_survey.write_spectrum(tmp_path / "a.fits", coadd, small_survey.about(1))
+    start = small_survey.FIRST - specfile.NATIVE_FIRST
+    assert list(specfile.read_many([path]).ivar[0, start + 10 : start + 12] > 0) == [False, True]
+    assert specfile.read_many([path], masked=0).ivar[0, start + 10] > 0
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def database(url: str) -> Iterator[Engine]:
 
     Raises SanspecError (one line, no password) when it cannot be reached or is not of this schema version.
     """
-    with _explained(url):
+    with _explained(url, OSError):
         engine = _engine(url)
     try:
         with _explained(url):
@@ -144,11 +144,11 @@ def database(url: str) -> Iterator[Engine]:
 
 
 @contextmanager
-def _explained(url: str) -> Iterator[None]:
-    """The database's faults in one line."""
+def _explained(url: str, *more: type[Exception]) -> Iterator[None]:
+    """The database's faults in one line, and those of the kinds in `more`."""
     try:
         yield
-    except (SQLAlchemyError, ArgumentError) as fault:
+    except (SQLAlchemyError, *more) as fault:
         words = " ".join(str(getattr(fault, "orig", None) or fault).split())[:300]
         raise SanspecError(
             f"acquire.database {_shown(url)}: {words}; allowed: sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"

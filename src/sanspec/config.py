@@ -67,7 +67,9 @@ class Templates(Section):
 class TemplatesM11(Section):
     """M11-MILES populations for FIREFLY, fetched once from the package index."""
 
-    package: str = Field("sdss-mangadap==4.5.0", description="wheel that carries the M11-MILES models (Salpeter)")
+    package: str = Field(
+        "sdss-mangadap==4.5.0", description="wheel that carries the M11-MILES models (Salpeter)"
+    )
     sha256: str = Field(
         "b8478bb24c32fe736fa6a2881805458719281862313838f8b032f3c10527ff34",
         pattern="^[0-9a-f]{64}$",
@@ -120,12 +122,29 @@ class Match(Section):
         return self
 
 
+PixelBit = Literal[
+    "NEARBADPIXEL",
+    "LOWFLAT",
+    "FULLREJECT",
+    "PARTIALREJECT",
+    "SCATTEREDLIGHT",
+    "CROSSTALK",
+    "NOSKY",
+    "BRIGHTSKY",
+    "NODATA",
+    "COMBINEREJ",
+    "BADFLUXFACTOR",
+    "BADSKYCHI",
+    "REDMONSTER",
+]
+
+
 class Prepare(Section):
     """Spectra and images as the networks take them."""
 
     smoothing: Literal["constant_fwhm", "released_sigma"] = Field(
         "constant_fwhm",
-        description="constant_fwhm: to `fwhm` with a kernel of target minus native variance; released_sigma: a Gaussian of `sigma` on the 1 A grid, as the released code",
+        description="constant_fwhm: to `fwhm`, by a kernel of target minus native minus rebinning variance; released_sigma: by a Gaussian of `sigma` on the 1 A grid, as the released code",
     )
     fwhm: Positive = Field(5000 / 1500, description="target resolution, FWHM [Angstrom]: R = 1500 at 5000 A")
     sigma: Positive = Field(2.0, description="standard deviation of the released code's kernel [Angstrom]")
@@ -140,6 +159,10 @@ class Prepare(Section):
     )
     log_floor: Positive = Field(
         0.02, description="normalised flux at and below which a pixel of the log spectrum is masked"
+    )
+    mask_bits: tuple[PixelBit, ...] = Field(
+        ("FULLREJECT", "NOSKY", "BRIGHTSKY", "NODATA"),
+        description="bits of and_mask whose pixels are masked, besides those of ivar 0",
     )
     masked_tolerance: float = Field(
         0.10, gt=0, le=1, description="WARN bit masked_pixels above this fraction"
@@ -253,9 +276,17 @@ class Diffusion(Network):
 class Coarse(Diffusion):
     """Coarse spectrum from the image."""
 
+    sketch: int = Field(
+        128,
+        ge=0,
+        description="hidden units of a sketch: the spectrum expected of the image, learnt along and shown to the denoiser; 0: none",
+    )
+
 
 class Fine(Diffusion):
     """Fine spectrum from the image and a coarse spectrum."""
+
+    sketch: int = Field(0, ge=0, description="hidden units of a sketch of what is diffused; 0: none")
 
     target: Literal["residual", "spectrum"] = Field(
         "residual",
@@ -736,7 +767,10 @@ class Acquire(Section):
     sparcl_batch: int = Field(100, ge=1, le=24000, description="spectra asked of SPARCL at a time")
     passes: Count = Field(3, description="passes over the objects that failed; also a 404 must come up twice")
     tolerate_failed: float = Field(
-        0.01, ge=0, le=1, description="the chain goes on where no more than this fraction of the spectra failed"
+        0.01,
+        ge=0,
+        le=1,
+        description="the chain goes on where no more than this fraction of the spectra failed",
     )
     pack: bool = Field(False, description="pack spectra by plate into HDF5 and drop the FITS files")
     cubes: Path | None = Field(None, description="a local cube file (sdss.npz); null: fetch services.cubes")

@@ -37,6 +37,9 @@ class Warn(IntFlag):
     LOW_SNR = 1 << 24  # signal to noise below what the fit's tests cover
     NO_VDISP = 1 << 25  # no velocity dispersion was measured: a stated one was assumed
     FEW_DRAWS = 1 << 26  # some draws of a bootstrap failed and were left out
+    NO_LINE = 1 << 27  # an emission line was not measured: outside, masked, no continuum, or as broad as its bound
+    NO_CLASS = 1 << 28  # a line or width on which the spectral class rests is unknown
+    UNCORRECTED = 1 << 29  # an index lies outside what the correction for velocity dispersion was fitted to
 
 
 def reasons(warn: int) -> list[str]:

@@ -93,10 +93,10 @@ def air_to_vac(wave_air: Float[np.ndarray, "*pix"]) -> Float[np.ndarray, "*pix"]
 
 
 def rebin(
-    edges_in: Float[np.ndarray, " in+1"],
-    flux: Float[np.ndarray, "*gal in"],
-    edges_out: Float[np.ndarray, " out+1"],
-) -> Float[np.ndarray, "*gal out"]:
+    edges_in: Float[np.ndarray, " old+1"],
+    flux: Float[np.ndarray, "*gal old"],
+    edges_out: Float[np.ndarray, " new+1"],
+) -> Float[np.ndarray, "*gal new"]:
     """Flux density on other bins, conserving flux by exact bin overlap (Carnall 2017, eq. 1).
 
     Edges in any unit, both alike. Each value is the mean over the finite part of its bin; NaN where finite

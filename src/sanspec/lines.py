@@ -13,14 +13,22 @@ Band = tuple[float, float]
 class Index:
     """One index: its sidebands, its feature band where it has one, and how the three are combined.
 
-    kind: `break_fnu`, the ratio red / blue of the mean F_nu in the two sidebands.
+    kind: `break_fnu`, the ratio red / blue of the mean F_nu in the two sidebands; `ew`, the equivalent width of
+    the feature below the line through the means of the sidebands, positive in absorption; `mag`, minus 2.5 log
+    of the mean of flux over that line.
     """
 
     name: str
-    kind: Literal["break_fnu"]
+    kind: Literal["break_fnu", "ew", "mag"]
     blue: Band  # rest-frame air wavelengths [Angstrom]
     red: Band
     source: str
+    feature: Band | None = None
+
+    @property
+    def unit(self) -> str:
+        """Of its value, as astropy spells it."""
+        return {"break_fnu": "", "ew": "Angstrom", "mag": "mag"}[self.kind]
 
 
 INDICES = {
@@ -60,3 +68,35 @@ LINE_GROUPS = (
     LineGroup("[n ii]", ((6585.270, 1.0), (6549.860, 0.327)), "A values: Storey & Zeippen 2000"),
     LineGroup("[s ii]", ((6718.295, 1.0), (6732.674, 0.75)), "low-density ratio: Osterbrock & Ferland 2006"),
 )
+
+
+@dataclass(frozen=True)
+class EmissionLine:
+    """A line whose flux is measured, with the weaker lines that atomic physics ties to it.
+
+    wave: vacuum wavelength [Angstrom]; tied: vacuum wavelengths and fluxes relative to the line itself.
+    """
+
+    name: str
+    wave: float
+    tied: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def members(self) -> tuple[tuple[float, float], ...]:
+        """All its wavelengths and relative fluxes, its own first."""
+        return ((self.wave, 1.0), *self.tied)
+
+
+# Wavelengths and ratios as above; [O I] 6366/6302: A values of Storey & Zeippen 2000.
+EMISSION_LINES = {
+    line.name: line
+    for line in (
+        EmissionLine("h_beta", 4862.683),
+        EmissionLine("o_iii_5007", 5008.240, ((4960.295, 0.336),)),
+        EmissionLine("o_i_6300", 6302.046, ((6365.536, 0.328),)),
+        EmissionLine("h_alpha", 6564.608),
+        EmissionLine("n_ii_6583", 6585.270, ((6549.860, 0.327),)),
+        EmissionLine("s_ii_6716", 6718.295),
+        EmissionLine("s_ii_6731", 6732.674),
+    )
+}

@@ -40,7 +40,7 @@ def native_variance(wdisp: Float[np.ndarray, "gal native"], first: int) -> Float
     pixel = np.arange(wdisp.shape[1])
     for row in filled:
         known = row > 0
-        row[:] = np.interp(pixel, pixel[known], row[known]) if known.any() else np.nan
+        row[~known] = np.interp(pixel[~known], pixel[known], row[known]) if known.any() else np.nan
     return (filled * native_width(first, wdisp.shape[1])) ** 2
 
 
@@ -71,9 +71,11 @@ def rebinning_beat(first: int, pixels: int) -> Float[np.ndarray, " native"]:
     return gaussian_filter1d(moment, _LINE_PIXELS, mode="nearest") - rebinning_variance(first, pixels)
 
 
-def blur_damping(blur: Float[np.ndarray, "gal native"], first: int) -> Float[np.ndarray, "gal native"]:
-    """What a blur [Angstrom^2] leaves of the beat: its Fourier transform at one cycle a pixel."""
-    return np.exp(-2 * np.pi**2 * blur / native_width(first, blur.shape[1]) ** 2)
+def blur_damping(
+    blur: Float[np.ndarray, "*gal pix"], width: Float[np.ndarray, " pix"]
+) -> Float[np.ndarray, "*gal pix"]:
+    """What a blur [Angstrom^2] leaves of the beat, for native pixels of `width` [Angstrom]."""
+    return np.exp(-2 * np.pi**2 * blur / width**2)
 
 
 def kernel_variance(
@@ -86,7 +88,14 @@ def kernel_variance(
     return np.nan_to_num(np.maximum((fwhm / grid.FWHM_PER_SIGMA) ** 2 - native - rebinning, 0.0))
 
 
-def coarse_fwhm(variance: Float[np.ndarray, "gal native"], first: int) -> Float[np.ndarray, "gal coarse"]:
-    """FWHM [Angstrom] on the coarse grid of an LSF variance [Angstrom^2] on native pixels."""
-    wave, centres = native_wave(first, variance.shape[1]), grid.coarse_wave()
-    return grid.FWHM_PER_SIGMA * np.sqrt(np.stack([np.interp(centres, wave, row) for row in variance]))
+def at_coarse(values: Float[np.ndarray, "*gal native"], first: int) -> Float[np.ndarray, "*gal coarse"]:
+    """Values on native pixels interpolated at the coarse grid's centres."""
+    place = np.log10(grid.coarse_wave()) / grid.LOGLAM_STEP - first
+    left = np.clip(place.astype(np.int64), 0, values.shape[-1] - 2)
+    part = np.clip(place - left, 0.0, 1.0)
+    return (1.0 - part) * values[..., left] + part * values[..., left + 1]
+
+
+def fwhm(variance: Float[np.ndarray, "*pix"]) -> Float[np.ndarray, "*pix"]:
+    """FWHM [Angstrom] of a Gaussian of that variance [Angstrom^2]."""
+    return grid.FWHM_PER_SIGMA * np.sqrt(variance)

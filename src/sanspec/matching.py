@@ -20,12 +20,7 @@ from sanspec.specfile import SpecObj
 Ids = UInt64[np.ndarray, " cube"]
 _Z_AGREES = 0.01  # between catalogue and spectrum file
 _LOST = ("specobjid", "objid", "row", "file", "z", "warn", "reasons")
-_FROM_FILE = (
-    "z_err",
-    "zwarning",
-    "vdisp",
-    "vdisp_err",
-)  # taken from the spectrum where the catalogue has none
+_FROM_FILE = ("z_err", "zwarning", "vdisp", "vdisp_err")  # where the catalogue has none
 
 
 @dataclass(frozen=True)

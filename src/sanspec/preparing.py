@@ -114,18 +114,21 @@ def smooth_spectra(native: NativeBlock, settings: Prepare) -> SmoothedBlock:
 
 def _budget(native: NativeBlock, settings: Prepare) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Blur of each pixel [Angstrom^2], FWHM of product and of spectrograph [Angstrom, coarse grid]."""
-    pixels = native.flux.shape[1]
-    present = linespread.native_variance(native.wdisp, native.first)
-    rebinning = linespread.rebinning_variance(native.first, pixels)
+    first, pixels = native.first, native.flux.shape[1]
+    present = linespread.native_variance(native.wdisp, first)
+    rebinning = linespread.rebinning_variance(first, pixels)
+    before = linespread.at_coarse(present, first)
     if settings.smoothing == "constant_fwhm":
         blur = linespread.kernel_variance(present, rebinning, settings.fwhm)
-        beat = linespread.rebinning_beat(native.first, pixels)
-        added = blur + beat * linespread.blur_damping(blur, native.first)
+        added = linespread.at_coarse(blur, first)
+        width = linespread.at_coarse(linespread.native_width(first, pixels), first)
+        beat = linespread.at_coarse(linespread.rebinning_beat(first, pixels), first)
+        added += beat * linespread.blur_damping(added, width)
     else:
         offsets, weights = smoothing.sampled_gaussian(settings.sigma)
         blur, added = np.zeros_like(present), np.sum(weights * offsets**2)
-    lsf = linespread.coarse_fwhm(present + rebinning + added, native.first)
-    return blur, lsf, linespread.coarse_fwhm(present, native.first)
+    after = before + added + linespread.at_coarse(rebinning, first)
+    return blur, linespread.fwhm(after), linespread.fwhm(before)
 
 
 def _warn(before: np.ndarray, good: np.ndarray, native_lsf: np.ndarray, settings: Prepare) -> np.ndarray:

@@ -80,7 +80,8 @@ COLUMNS: tuple[Column, ...] = (
 NAMES = tuple(column.name for column in COLUMNS)
 # Guards, the last column of an answer: a row cut short loses them; the second tells how many rows there are.
 END = Column("fin", "'end'", "text", False)
-TOTAL = Column("n_rows", "COUNT(*) OVER()", "int", False)
+TOTAL_FROM = 10**9  # of one width, so that a number cut short is no number of rows
+TOTAL = Column("n_rows", f"{TOTAL_FROM}+COUNT(*) OVER()", "int", False)
 TABLE = (*COLUMNS, END)  # what the table in MyDB holds
 
 

@@ -20,9 +20,7 @@ from sanspec.fitsrows import Damaged
 
 NATIVE_FIRST = 35600  # first pixel of the common window, 10**3.56 = 3631 Angstrom
 NATIVE_PIXELS = 4160  # up to 9461 Angstrom: all that the SDSS spectrographs saw
-MASKED_BITS = (
-    sdss.PixMask.FULLREJECT | sdss.PixMask.NOSKY | sdss.PixMask.NODATA
-)  # ivar should be 0 there already
+MASKED_BITS = sdss.PixMask.FULLREJECT | sdss.PixMask.NOSKY | sdss.PixMask.BRIGHTSKY | sdss.PixMask.NODATA
 THREADS = 4  # files read at a time; more do not help on one disk
 _COADD = ("flux", "loglam", "ivar", "and_mask", "wdisp")
 
@@ -228,39 +226,42 @@ def misnamed(about: SpecObj, path: Path) -> bool:
 # ------------------------------------------------------------------------------------------------- many files
 
 
-def read_many(paths: Sequence[Path], first: int = NATIVE_FIRST, pixels: int = NATIVE_PIXELS) -> NativeBlock:
-    """Many spectra on one window of the common grid; a bad file costs its row alone."""
+def read_many(paths: Sequence[Path], masked: int = MASKED_BITS) -> NativeBlock:
+    """Many spectra on one window of the common grid; a bad file costs its row alone.
+
+    masked: bits of `and_mask` (`sdss.PixMask`) whose pixels count as bad, besides those of ivar 0.
+    """
     count = len(paths)
-    flux, ivar, wdisp = (np.zeros((count, pixels)) for _ in range(3))
+    flux, ivar, wdisp = (np.zeros((count, NATIVE_PIXELS)) for _ in range(3))
     about: list[SpecObj | None] = [None] * count
     warn, faults = np.zeros(count, dtype=np.uint32), {}
 
     def fill(row: int) -> None:
         try:
             spectrum = _read(paths[row])
-            _place(spectrum, first, flux[row], ivar[row], wdisp[row])
+            _place(spectrum, masked, flux[row], ivar[row], wdisp[row])
             about[row] = spectrum.about
         except Damaged as fault:
             warn[row], faults[row] = Warn.UNREADABLE, str(fault)
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(fill, range(count)))
-    return NativeBlock(flux, ivar, wdisp, about, warn, first, faults)
+    return NativeBlock(flux, ivar, wdisp, about, warn, NATIVE_FIRST, faults)
 
 
-def _place(spectrum: Spectrum, first: int, flux: np.ndarray, ivar: np.ndarray, wdisp: np.ndarray) -> None:
+def _place(spectrum: Spectrum, masked: int, flux: np.ndarray, ivar: np.ndarray, wdisp: np.ndarray) -> None:
     """Put a spectrum's pixels into its row of the window by their index on the common grid."""
     if not np.isfinite(spectrum.loglam).all():
         raise Damaged("loglam holds NaN")
-    index = grid.loglam_index(spectrum.loglam) - first
+    index = grid.loglam_index(spectrum.loglam) - NATIVE_FIRST
     if (
         np.any(np.diff(index) <= 0)
-        or np.abs(spectrum.loglam - grid.LOGLAM_STEP * (index + first)).max() > 2e-5
+        or np.abs(spectrum.loglam - grid.LOGLAM_STEP * (index + NATIVE_FIRST)).max() > 2e-5
     ):
         raise Damaged("loglam is not on the 1e-4 dex grid")
     inside = (index >= 0) & (index < len(flux))
     good = np.isfinite(spectrum.flux) & np.isfinite(spectrum.ivar) & (spectrum.ivar > 0)
-    good &= (spectrum.and_mask & MASKED_BITS) == 0
+    good &= (spectrum.and_mask & masked) == 0
     known = np.isfinite(spectrum.wdisp) & (spectrum.wdisp > 0)
     flux[index[inside]] = np.where(good, spectrum.flux, 0.0)[inside]
     ivar[index[inside]] = np.where(good, spectrum.ivar, 0.0)[inside]

@@ -15,7 +15,7 @@ import pandas as pd
 
 from sanspec.archive.session import Refused, Session, Transient
 from sanspec.errors import SanspecError
-from sanspec.query import COLUMNS, END, TOTAL, Column
+from sanspec.query import COLUMNS, END, TOTAL, TOTAL_FROM, Column
 
 _NULLS = {"", "null", "NULL"}
 _TYPED = re.compile(r"\[(\w+)\]:\w+")  # ExecuteQuickJob's header, `[z]:Real`
@@ -89,8 +89,8 @@ def read(
                 held = []
     except csv.Error as fault:
         raise Transient(f"not CSV: {fault}") from None
-    if total is not None and total != str(count):
-        raise Transient(f"answer cut short: {count} of {total} rows")
+    if total is not None and total.strip() != str(TOTAL_FROM + count):
+        raise Transient("answer cut short: rows are missing")
     if held:
         yield _typed(held, places, columns)
 

@@ -17,6 +17,7 @@ from sanspec.query import TABLE
 
 log = logging.getLogger(__name__)
 
+_LOGINS = 2  # fresh tokens for one request
 _CSV, _JSON = "text/plain", "application/json+array"
 
 
@@ -51,7 +52,9 @@ class RestCasJobs:
         """An answer of the service with status 200. Raises SqlError, Vanished or SanspecError for others."""
         try:
             answer = self._signed(method, path, accept, repeatable, options)
-            if answer.status == 401:
+            for _ in range(_LOGINS):
+                if answer.status != 401:
+                    break
                 log.info("the token has run out: logging in again")
                 self._token = None
                 answer = self._signed(method, path, accept, repeatable, options)
@@ -159,35 +162,32 @@ class RestCasJobs:
 
     def fetch(self, table: str, folder: Path) -> list[Path]:
         """The rows of a table as pages of CSV below `folder`, in the order of specObjID."""
-        pages: list[Path] = []
-        last = -1
-        while True:
+        count, pages, last, have = self.count(table), [], -1, 0
+        while have < count:
             path = folder / f"{table}-{len(pages):05d}.csv"
             rows, last = self._page(table, path, last)
-            if not rows:
-                return pages
+            have += rows
             pages.append(path)
-            log.info("%s: page %d, %d rows", table, len(pages), rows)
+            log.info("%s: page %d, %d of %d rows", table, len(pages), have, count)
+        return pages
 
     def _page(self, table: str, path: Path, last: int) -> tuple[int, int]:
-        """Fetch the page behind specObjID `last` unless it is there; its rows and its last specObjID."""
+        """Fetch the page behind specObjID `last` unless it is there; its objects and its last specObjID."""
         where = f"WHERE specObjID > {last} ORDER BY specObjID"
         query = f"SELECT TOP {self._settings.page} * FROM MyDB.{table} {where}"
 
         def once() -> str:
             """One try."""
             text = self._ask(query)
-            answers.read_text(text, TABLE)  # raises Transient where it is not whole
+            if not len(answers.read_text(text, TABLE)):  # also raises where a row is cut short
+                raise Transient("answer cut short: no rows")
             return text
 
         if not path.exists():
             with store.atomic(path) as temporary:
                 temporary.write_text(self._session.retry(once))
         ids = answers.read_text(path.read_text(), TABLE)["specObjID"]
-        if not len(ids):
-            path.unlink()
-            return 0, last
-        return len(ids), int(ids.max())
+        return ids.nunique(), int(ids.max())
 
 
 def _is_database_error(answer: Answer) -> bool:

@@ -187,8 +187,8 @@ class SoapCasJobs:
     def _checked(self, url: str) -> str:
         """An OutputLoc that points to the service, and stays in its folder. Raises SanspecError otherwise."""
         parts, home = urlsplit(url), urlsplit(self._settings.services.casjobs_soap)
-        host = parts.hostname or ""
-        trusted = host == home.hostname or (home.hostname not in LOOPBACK and host.endswith(_HOSTS))
+        host = parts.netloc
+        trusted = host == home.netloc or (home.hostname not in LOOPBACK and host.endswith(_HOSTS) and "@" not in host)
         if parts.scheme not in ("http", "https") or not trusted or ".." in parts.path.split("/"):
             raise SanspecError(
                 f"CasJobs names {url!r} as its output: not an address of CasJobs, so nothing was fetched"

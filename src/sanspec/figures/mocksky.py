@@ -39,7 +39,7 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     images = read_images(inputs["cubes"], chosen["specobjid"].to_numpy(np.uint64))
     rows = len(chosen) // COLUMNS
     figure = style.canvas(style.PAGE, 1.08 * rows + 0.3)
-    panels = figure.subplots(rows, 2 * COLUMNS, width_ratios=(1, 2.35) * COLUMNS)
+    panels = figure.subplots(rows, 2 * COLUMNS, squeeze=False, width_ratios=(1, 2.35) * COLUMNS)
     for k, (galaxy, image) in enumerate(zip(chosen.itertuples(), images)):
         row, column = divmod(k, COLUMNS)
         picture, axes = panels[row, 2 * column : 2 * column + 2]

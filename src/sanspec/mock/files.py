@@ -33,6 +33,7 @@ def cube_file(path: Path, count: int) -> Iterator[Callable[[np.ndarray, np.ndarr
     labels, filled = np.zeros(count, catalogue.LABELS), 0
 
     def add(cube: np.ndarray, label: np.ndarray) -> None:
+        """One more cube (y, x, band) and its label."""
         nonlocal filled
         labels[filled] = label
         member.write(np.ascontiguousarray(cube, "<f4").tobytes())

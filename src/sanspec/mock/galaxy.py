@@ -17,7 +17,7 @@ R_EXTINCTION = 2.285  # A_r per E(B-V): Schlafly & Finkbeiner 2011, table 6
 FIBRE_BRIGHT, FIBRE_FAINT = (
     15.0,
     19.5,
-)  # r within the fibre, about the limits of Strauss et al. 2002, section 4.4
+)  # r within the fibre, about the limits of Strauss et al. 2002
 MU50_LIMIT = 24.5  # r mag per square arcsec, mean within the half-light radius (Strauss et al. 2002)
 ZERO_POINT = np.array(
     [0.02, 0.01, 0.01, 0.01, 0.01]

@@ -17,7 +17,7 @@ LINES = {
 }  # fmt: skip
 WAVE = np.array(list(LINES.values()))
 INDEX = {name: position for position, name in enumerate(LINES)}
-ESCAPE = 0.7  # of the ionising photons reach the gas: the rest is absorbed by dust (Inoue 2001)
+ESCAPE = 0.7  # of the ionising photons reach the gas, dust takes the rest: set by the survey's Halpha fluxes
 KENNICUTT = 7.9e-42  # solar masses per year per erg/s of Halpha, Salpeter (Kennicutt 1998, eq. 2)
 SATURATED = -0.33  # log [N II]/Ha that H II regions do not exceed: draws above it are mirrored
 FLICKER = 0.20  # dex: star formation of the last 10 Myr about that of the last 20

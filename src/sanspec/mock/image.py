@@ -58,13 +58,13 @@ class Neighbour:
 # ------------------------------------------------------------------------------------------------- transforms
 
 
-def psf(fwhm: float) -> Float[np.ndarray, "y x"]:
+def psf(fwhm: float) -> Float[np.ndarray, "ky kx"]:
     """Transform of the point spread function: a Gaussian, and one 2.5 times wider with 0.1 of the light."""
     s2 = np.float32((fwhm / 2.3775) ** 2)  # the wings broaden the core by one per cent
     return 0.9 * np.exp(-0.5 * K2 * s2) + 0.1 * np.exp(-3.125 * K2 * s2)
 
 
-def stretched(radius: float, axis: float, angle: float) -> Float[np.ndarray, "y x"]:
+def stretched(radius: float, axis: float, angle: float) -> Float[np.ndarray, "ky kx"]:
     """Wavenumber k R, dimensionless, for an ellipse of semi-major axis `radius` along `angle`."""
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     return np.float32(radius) * np.sqrt(
@@ -72,12 +72,12 @@ def stretched(radius: float, axis: float, angle: float) -> Float[np.ndarray, "y 
     )
 
 
-def exponential(radius: float, axis: float, angle: float) -> Float[np.ndarray, "y x"]:
+def exponential(radius: float, axis: float, angle: float) -> Float[np.ndarray, "ky kx"]:
     """Transform of an exponential disk of unit flux and half-light semi-major axis `radius` [arcsec]."""
     return (1 + stretched(radius / 1.67835, axis, angle) ** 2) ** np.float32(-1.5)
 
 
-def gaussian(sigma: float, axis: float, angle: float) -> Float[np.ndarray, "y x"]:
+def gaussian(sigma: float, axis: float, angle: float) -> Float[np.ndarray, "ky kx"]:
     """Transform of an elliptical Gaussian of unit flux."""
     return np.exp(-0.5 * stretched(sigma, axis, angle) ** 2)
 
@@ -101,7 +101,7 @@ def _sersic_table() -> Float[np.ndarray, "index step"]:
     return np.array(table, dtype=np.float32)
 
 
-def sersic(index: float, radius: float, axis: float, angle: float) -> Float[np.ndarray, "y x"]:
+def sersic(index: float, radius: float, axis: float, angle: float) -> Float[np.ndarray, "ky kx"]:
     """Transform of a Sersic profile of unit flux and half-light semi-major axis `radius` [arcsec]."""
     table = _sersic_table()
     low = int(np.clip(np.searchsorted(_INDICES, index, side="right") - 1, 0, _INDICES.size - 2))
@@ -115,13 +115,13 @@ def sersic(index: float, radius: float, axis: float, angle: float) -> Float[np.n
     return row[at] + (step - at) * (row[at + 1] - row[at])
 
 
-def shift(x: float, y: float) -> Complex[np.ndarray, "y x"]:
+def shift(x: float, y: float) -> Complex[np.ndarray, "ky kx"]:
     """Transform of a displacement by (x, y) arcsec."""
     return np.exp(-1j * (KX * np.float32(x))) * np.exp(-1j * (KY * np.float32(y)))
 
 
 @lru_cache(maxsize=1)
-def _aperture() -> Float[np.ndarray, "y x"]:
+def _aperture() -> Float[np.ndarray, "ky kx"]:
     """What the sum over a transform must be weighted with to give the flux inside the fibre's circle."""
     x = np.maximum(K * FIBRE, 1e-6)
     disc = 2 * np.pi * FIBRE**2 * j1(x) / x
@@ -148,7 +148,7 @@ _BLUR = np.exp(
 ).astype(np.float32)
 
 
-def modulation(galaxy: Galaxy, rng: np.random.Generator) -> Float[np.ndarray, "y x"]:
+def modulation(galaxy: Galaxy, rng: np.random.Generator) -> Float[np.ndarray, "v u"]:
     """Arms (logarithmic spirals) and clumps on the patch, relative to the smooth disk's brightness."""
     c, s = np.cos(galaxy.angle), np.sin(galaxy.angle)
     u = (c * PATCH_X + s * PATCH_Y).astype(np.float32)
@@ -163,7 +163,7 @@ def modulation(galaxy: Galaxy, rng: np.random.Generator) -> Float[np.ndarray, "y
     return np.maximum(np.minimum(radius / 0.5, 1) ** 2 * (galaxy.contrast * ridge + clumps), -0.9)
 
 
-def disk_pattern(galaxy: Galaxy, rng: np.random.Generator) -> Complex[np.ndarray, "y x"]:
+def disk_pattern(galaxy: Galaxy, rng: np.random.Generator) -> Complex[np.ndarray, "ky kx"]:
     """Transform of arms and clumps: the disk's surface brightness times its relative modulation."""
     c, s = np.cos(galaxy.angle), np.sin(galaxy.angle)
     scale = galaxy.disk_radius / 1.67835
@@ -175,7 +175,7 @@ def disk_pattern(galaxy: Galaxy, rng: np.random.Generator) -> Complex[np.ndarray
     return fft.rfft2(np.roll(field, (-PATCH // 2, -PATCH // 2), axis=(0, 1)))
 
 
-def components(galaxy: Galaxy, rng: np.random.Generator) -> Complex[np.ndarray, "component y x"]:
+def components(galaxy: Galaxy, rng: np.random.Generator) -> Complex[np.ndarray, "component ky kx"]:
     """Transforms of unit flux of bulge, old and young disk (stars below 320 Myr), before seeing and pixels.
 
     The young disk follows the pattern in full, the old disk at 0.4 of its strength.
@@ -204,13 +204,13 @@ def _barred(galaxy: Galaxy, disk: np.ndarray, rng: np.random.Generator) -> np.nd
 # ----------------------------------------------------------------------------------------------------- images
 
 
-def seeing(galaxy: Galaxy) -> Float[np.ndarray, "band y x"]:
+def seeing(galaxy: Galaxy) -> Float[np.ndarray, "band ky kx"]:
     """Transforms of seeing and pixel in the five bands."""
     return np.stack([psf(galaxy.seeing * factor) for factor in SEEING]) * SQUARE
 
 
 def fibre_fractions(
-    parts: Complex[np.ndarray, "component y x"], blur: Float[np.ndarray, "band y x"]
+    parts: Complex[np.ndarray, "component ky kx"], blur: Float[np.ndarray, "band ky kx"]
 ) -> Float[np.ndarray, "component band"]:
     """Share of each component's light inside the fibre's 3 arcsec, in each band's seeing."""
     weights = (blur * _aperture()).reshape(len(blur), -1)
@@ -218,16 +218,16 @@ def fibre_fractions(
 
 
 def field(
-    parts: Complex[np.ndarray, "component y x"],
+    parts: Complex[np.ndarray, "component ky kx"],
     flux: Float[np.ndarray, "component band"],
-    blur: Float[np.ndarray, "band y x"],
-) -> Float[np.ndarray, "band y x"]:
+    blur: Float[np.ndarray, "band ky kx"],
+) -> Float[np.ndarray, "band field field"]:
     """Noiseless image of the whole field, the galaxy at the corner where four pixels meet."""
     light = np.einsum("cb,cyx->byx", flux.astype(np.float32), parts, optimize=True)
     return fft.irfft2(light * blur * _HALF, s=(FIELD, FIELD))
 
 
-def stamp(image: Float[np.ndarray, "band y x"]) -> Float[np.ndarray, "band y x"]:
+def stamp(image: Float[np.ndarray, "band field field"]) -> Float[np.ndarray, "band y x"]:
     """The 64 x 64 pixels about the galaxy, cut from a field."""
     half = SIZE // 2
     rows = np.arange(-half + 1, half + 1)
@@ -235,8 +235,8 @@ def stamp(image: Float[np.ndarray, "band y x"]) -> Float[np.ndarray, "band y x"]
 
 
 def neighbours_field(
-    others: list[Neighbour], blur: Float[np.ndarray, "band y x"]
-) -> Float[np.ndarray, "band y x"]:
+    others: list[Neighbour], blur: Float[np.ndarray, "band ky kx"]
+) -> Float[np.ndarray, "band field field"]:
     """Noiseless image of the other sources in the field."""
     light = np.zeros(blur.shape, np.complex64)
     for other in others:

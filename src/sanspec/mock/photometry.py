@@ -39,7 +39,7 @@ _EDGE = STEP * np.arange(1, BINS + 1)
 _AREA = np.pi * np.diff(np.concatenate([[0.0], _EDGE]) ** 2)
 
 
-def growth(field: Float[np.ndarray, "band y x"]) -> Float[np.ndarray, "band ring"]:
+def growth(field: Float[np.ndarray, "band field field"]) -> Float[np.ndarray, "band ring"]:
     """Flux within each ring's outer edge: mean brightness of the ring's pixels times its exact area."""
     flux = np.stack([np.bincount(_RING, band.ravel(), BINS + 1)[:BINS] for band in field])
     filled = np.where(_COUNT > 0, flux / np.maximum(_COUNT, 1), np.nan) / PIXEL**2
@@ -64,7 +64,7 @@ def petrosian_radius(curve: Float[np.ndarray, " ring"]) -> float:
 
 
 def measure(
-    field: Float[np.ndarray, "band y x"],
+    field: Float[np.ndarray, "band field field"],
     fibre: Float[np.ndarray, " band"],
     total: Float[np.ndarray, " band"],
     rng: np.random.Generator,

@@ -14,7 +14,7 @@ COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
 MASS_MIN, MASS_MAX = 8.8, 12.0  # log solar masses
 FLUX_LIMIT = 17.77  # Petrosian r, dereddened: the Main Galaxy Sample (Strauss et al. 2002)
 MARGIN = 0.9  # mag beyond the limit up to which masses and redshifts are proposed
-EDGE = 13.5  # mag: brighter galaxies were not given a fibre (Strauss et al. 2002, section 4.4)
+EDGE = 13.5  # mag: brighter galaxies are not proposed, their fibres would be too bright
 THICKNESS = 0.2  # intrinsic axial ratio of a disk seen edge on
 
 # Stellar metallicity against mass: Gallazzi et al. 2005, table 2 (median log Z/Zsun; log M of Chabrier)

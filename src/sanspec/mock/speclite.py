@@ -134,6 +134,15 @@ def primary(values: dict) -> bytes:
     return bytes(header)
 
 
+def _spaced(table: np.ndarray) -> np.ndarray:
+    """A table with its text filled up with blanks, as the survey's is, instead of zeros."""
+    result = table.copy()
+    for name in table.dtype.names:
+        if table.dtype[name].kind == "S":
+            result[name] = np.char.ljust(table[name], table.dtype[name].itemsize)
+    return result
+
+
 def pack(spectrum: Spectrum, header: dict, about: np.ndarray, lines: np.ndarray) -> bytes:
     """The bytes of a file.
 
@@ -144,7 +153,7 @@ def pack(spectrum: Spectrum, header: dict, about: np.ndarray, lines: np.ndarray)
     for name in ("flux", "ivar", "and_mask", "or_mask", "wdisp", "sky", "model"):
         coadd[name] = getattr(spectrum, name)
     heads = _headers(spectrum.flux.size)
-    tables = zip(heads, (coadd, about, lines))
+    tables = zip(heads, (coadd, _spaced(about), _spaced(lines)))
     return primary(header) + b"".join(head + _padded(table.tobytes(), b"\0") for head, table in tables)
 
 

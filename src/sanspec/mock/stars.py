@@ -18,11 +18,11 @@ CHABRIER = 10**-0.25  # mass for a Chabrier per mass for a Salpeter function (Be
 YOUNG = 0.32  # Gyr: stars below this age outline the arms
 QUENCHING = 0.12  # Gyr: e-folding time of star formation once quenched
 BRIGHTER = (
-    2.0  # light of all stars below the youngest model against its own, per mass: set by the blue cloud's u-r
+    2.0  # light of all stars younger than the youngest model against its own: set by the blue cloud's u-r
 )
 POOR = 0.05  # of the mass in metal-poor stars: else red galaxies come out too red (Maraston et al. 2009)
 METAL_SPREAD = 0.16  # dex, of the metallicities within one component
-RED_LEAK = 4200.0  # Angstrom: the u filter's red leak is left out, as in the survey's own zero points
+RED_LEAK = 4200.0  # Angstrom: beyond it the u filter's red leak is left out
 
 WAVE = 10 ** (LOGLAM_STEP * np.arange(FIRST, FIRST + PIXELS))
 SKY_WAVE = 10 ** (LOGLAM_STEP * np.arange(SKY_FIRST, SKY_FIRST + SKY_PIXELS))
@@ -63,6 +63,7 @@ def formed(history: Population, lookback: Float[np.ndarray, " edge"]) -> Float[n
     end = history.onset - quench
 
     def integral(t):
+        """Mass formed by time t since the onset, without quenching."""
         return tau**2 * (1 - (1 + t / tau) * np.exp(-t / tau))
 
     time = np.clip(history.onset - lookback, 0.0, None)

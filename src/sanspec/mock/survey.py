@@ -76,7 +76,7 @@ def make(job: Job, tools: Instruments, index: int) -> Record:
         cubes.append(cube)
         rows.append(row)
     rows *= {"no_catalogue": 0, "twice_in_catalogue": 2}.get(kind, 1)
-    cubes *= 1 + defects.EXTRA_CUBES.get(kind, 0) if kind != "repeat" else 1
+    cubes *= {"no_cube": 0, "twice_in_cubes": 2}.get(kind, 1)
     return Record(cubes, rows, truth.row(who, seen, kind, bool(partners)))
 
 

@@ -91,7 +91,7 @@ class Contrastive(nn.Module):
 
     def embed_images(self, galaxies: Galaxies) -> Float[Tensor, "gal latent"]:
         """Images on the unit sphere of the latent space."""
-        return functional.normalize(self.image_head(self.encoder(galaxies).vector).float(), dim=1)
+        return functional.normalize(self.image_head(self.encoder(galaxies)[1]).float(), dim=1)
 
     def embed_spectra(
         self, spectra: Shaped[Tensor, "gal pix"], mask: Tensor | None = None

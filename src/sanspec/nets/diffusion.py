@@ -79,6 +79,25 @@ class Align(nn.Module):
         return torch.lerp(coarse[:, self.left], coarse[:, self.left + 1], self.share)
 
 
+class Sketch(nn.Module):
+    """The spectrum expected of an image (gal, 1, pix), standardised: tells the denoiser place by place what
+    to expect.
+
+    Regression first, diffusion of what it leaves open after it, as in Mardani et al. 2023, but learnt
+    together.
+    """
+
+    def __init__(self, features: int, pixels: int, settings):
+        super().__init__()
+        hidden, dropout = settings.sketch, settings.dropout
+        self.body = nn.Sequential(
+            nn.Linear(features, hidden), nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden, pixels)
+        )
+
+    def forward(self, vector: Float[Tensor, "gal feature"]) -> Float[Tensor, "gal 1 pix"]:
+        return self.body(vector)[:, None]
+
+
 class Diffusion(nn.Module):
     """The distribution of a standardised spectrum (gal, pix) given an image, and given `conditions` other
     spectra.
@@ -90,15 +109,25 @@ class Diffusion(nn.Module):
         super().__init__()
         self.settings, self.pixels = settings, pixels
         self.encoder = ImageEncoder(settings, train, statistics, size)
-        body = BODIES[settings.architecture]
-        self.body = body(pixels, conditions, self.encoder.channels, self.encoder.features, settings)
+        self.sketch = Sketch(self.encoder.features, pixels, settings) if settings.sketch else None
+        body, given = BODIES[settings.architecture], conditions + (self.sketch is not None)
+        self.body = body(pixels, given, self.encoder.channels, self.encoder.features, settings)
         self.standard = Standard(pixels)
         levels = torch.tensor(cosine_levels(settings.cosine_steps))
         self.register_buffer("levels", levels, persistent=False)
 
     def encode(self, galaxies: Galaxies) -> Context:
         """What the images tell, computed once for all steps and draws."""
-        return self.encoder(galaxies)
+        tokens, vector = self.encoder(galaxies)
+        sketch = vector.new_zeros(len(vector), 0, self.pixels) if self.sketch is None else self.sketch(vector)
+        return Context(tokens, vector, sketch)
+
+    def network(
+        self, x: Tensor, noise: Tensor, context: Context, condition: Tensor
+    ) -> Float[Tensor, "gal pix"]:
+        """The network F itself, fed with sketch and condition."""
+        given = torch.cat([context.sketch, condition], 1)
+        return self.body(x, noise, context, given).float()
 
     def precondition(self, noise: Float[Tensor, "gal 1"]) -> tuple[Tensor, Tensor, Tensor]:
         """c_skip, c_out, c_in at each noise level."""
@@ -116,7 +145,7 @@ class Diffusion(nn.Module):
     ) -> Float[Tensor, "gal pix"]:
         """The expectation of x0 given x, the image and the condition."""
         skip, out, inside = self.precondition(noise[:, None])
-        return skip * x + out * self.body(inside * x, noise, context, condition).float()
+        return skip * x + out * self.network(inside * x, noise, context, condition)
 
     def draw_levels(self, uniform: Float[Tensor, " gal"]) -> Float[Tensor, " gal"]:
         """Noise levels of the training distribution at cumulative probabilities `uniform`."""
@@ -125,35 +154,46 @@ class Diffusion(nn.Module):
         normal = torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6))
         return (self.settings.noise_mean + self.settings.noise_std * normal).exp()
 
-    def loss_at(
-        self, batch: Galaxies, uniform: Float[Tensor, " gal"], normal: Float[Tensor, "gal pix"]
+    def denoising_loss(
+        self,
+        batch: Galaxies,
+        context: Context,
+        uniform: Float[Tensor, " gal"],
+        normal: Float[Tensor, "gal pix"],
     ) -> Float[Tensor, ""]:
-        """The denoising loss at given noise levels and noise."""
+        """The mean square of F less what it should be, at given noise levels and noise."""
         clean, mask, condition = self.target(batch)
         noise = self.draw_levels(uniform)
         x = clean + noise[:, None] * normal
         skip, out, inside = self.precondition(noise[:, None])
-        output = self.body(inside * x, noise, self.encode(batch), condition)
-        return masked_mean((output.float() - (clean - skip * x) / out).square(), mask)
+        output = self.network(inside * x, noise, context, condition)
+        return masked_mean((output - (clean - skip * x) / out).square(), mask)
 
     def loss(self, batch: Galaxies) -> Float[Tensor, ""]:
-        """The training loss of a batch, its noise drawn from the global generator."""
-        device = batch.images.device
+        """The training loss of a batch, its noise drawn from the global generator: of the denoiser and of the
+        sketch.
+        """
+        device, context = batch.images.device, self.encode(batch)
         uniform = torch.rand(len(batch), device=device)
-        return self.loss_at(batch, uniform, torch.randn(len(batch), self.pixels, device=device))
+        normal = torch.randn(len(batch), self.pixels, device=device)
+        loss = self.denoising_loss(batch, context, uniform, normal)
+        if self.sketch is None:
+            return loss
+        clean, mask, _ = self.target(batch)
+        return loss + masked_mean((context.sketch[:, 0] - clean).square(), mask)
 
     def validate(self, batches: list[Galaxies]) -> dict[str, float]:
-        """The loss at fixed quantiles of the noise distribution and with fixed noise: equal from one call to
-        the next.
+        """The denoising loss at fixed quantiles of the noise distribution and with fixed noise: equal from
+        call to call.
         """
         total = count = 0
         for number, batch in enumerate(batches):
-            generator = torch.Generator().manual_seed(number)
+            context, generator = self.encode(batch), torch.Generator().manual_seed(number)
             for level in range(VALID_LEVELS):
                 spread = (torch.arange(len(batch)) + 0.5) / len(batch)
                 uniform = ((spread + level / VALID_LEVELS) % 1).to(batch.images.device)
                 normal = torch.randn(len(batch), self.pixels, generator=generator).to(batch.images.device)
-                total += float(self.loss_at(batch, uniform, normal)) * len(batch)
+                total += float(self.denoising_loss(batch, context, uniform, normal)) * len(batch)
                 count += len(batch)
         return {"loss": total / count}
 

@@ -18,11 +18,13 @@ class Context(NamedTuple):
     """What an image tells a network.
 
     tokens: (gal, token, channel), places in the image to attend to.
-    vector: (gal, channel), the image as a whole.
+    vector: (gal, feature), the image as a whole.
+    sketch: (gal, 0 or 1, pix), the spectrum expected of it, standardised.
     """
 
     tokens: Float[Tensor, "gal token channel"]
     vector: Float[Tensor, "gal feature"]
+    sketch: Float[Tensor, "gal given pix"]
 
     def repeat(self, times: int) -> "Context":
         """Each galaxy's context `times` times in a row."""
@@ -209,7 +211,8 @@ class Stamp(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """Images to a `Context`: a convolutional trunk, and aperture fluxes through a small perceptron beside it.
+    """Images to tokens and a vector: a convolutional trunk, and aperture fluxes through a small perceptron
+    beside it.
 
     `channels` is the size of a token, `features` that of the vector.
     """
@@ -240,10 +243,12 @@ class ImageEncoder(nn.Module):
         if self.apertures is not None:
             self.apertures.fit(galaxies.images)
 
-    def forward(self, galaxies: Galaxies) -> Context:
+    def forward(
+        self, galaxies: Galaxies
+    ) -> tuple[Float[Tensor, "gal token channel"], Float[Tensor, "gal feature"]]:
         images = galaxies.images.float()
         maps = self.trunk(self.stamp(images, galaxies.offset)).flatten(2)
         parts = [maps.mean(2), maps.amax(2)] if self.small else [maps.mean(2)]
         if self.apertures is not None:
             parts.append(self.perceptron(self.apertures(images)))
-        return Context(maps.transpose(1, 2), torch.cat(parts, 1))
+        return maps.transpose(1, 2), torch.cat(parts, 1)

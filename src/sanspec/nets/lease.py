@@ -70,10 +70,10 @@ def lease(device: str) -> Iterator[str]:
     """
     names = [] if device == "cpu" else pool()
     if not names and device == "cuda":
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         raise SanspecError(
-            "device: got 'cuda' but no GPU is offered (CUDA_VISIBLE_DEVICES="
-            f"{os.environ.get('CUDA_VISIBLE_DEVICES')!r}); allowed: auto, cpu, or cuda on a machine with a GPU; "
-            "use --device cpu"
+            f"device: got 'cuda' but no GPU is offered (CUDA_VISIBLE_DEVICES={visible!r}); allowed: auto, "
+            "cpu, or cuda on a machine with a GPU; use --device cpu"
         )
     if not names:
         yield "cpu"

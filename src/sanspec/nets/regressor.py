@@ -47,7 +47,7 @@ class Regressor(nn.Module):
 
     def standardised(self, galaxies: Galaxies) -> Float[Tensor, "gal pix"]:
         """The prediction in standardised log flux."""
-        weights = self.head(self.encoder(galaxies).vector).float() * self.spread
+        weights = self.head(self.encoder(galaxies)[1]).float() * self.spread
         return weights @ self.vectors
 
     def predict(self, galaxies: Galaxies) -> Float[Tensor, "gal pix"]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from sanspec import config, cubes, cutouts, prepared, preparing, specfile, splits, store
+from sanspec import config, cubes, cutouts, prepared, preparing, sdss, specfile, splits, store
 from sanspec.errors import Warn, reasons
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,8 @@ def fill(
 
 def prepare(part: pd.DataFrame, settings: config.Config) -> preparing.PreparedBlock:
     """The prepared spectra of some rows of the matched table."""
-    native = specfile.read_many([settings.survey.spectra / file for file in part["file"]])
+    masked = sum(sdss.PixMask[name] for name in settings.prepare.mask_bits)
+    native = specfile.read_many([settings.survey.spectra / file for file in part["file"]], masked)
     for row, fault in native.faults.items():
         log.warning("%s: %s", part["file"].iloc[row], fault)
     return preparing.prepare_spectra(native, part["z"].to_numpy(dtype=float), settings.prepare)

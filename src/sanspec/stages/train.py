@@ -129,6 +129,10 @@ def _galaxies(args, split: str, crop: int):
     with store.arrays(args.spectra) as file, store.arrays(args.images) as pictures:
         rows = samples.split_rows(file, split)
         ids = file["specobjid"][:][rows]
+        if not np.array_equal(pictures["specobjid"][:][rows], ids):
+            raise SanspecError(
+                f"{args.images} holds other galaxies than {args.spectra}: both must be of one prepare"
+            )
         images = samples.take(pictures["images"], rows)
         arrays = {}
         for which in SPECTRA[args.network]:

@@ -32,10 +32,16 @@ GROUPS = (
             ("h_beta", 4862.691, 1.0),
             ("h_gamma", 4341.691, 0.468),
             ("h_delta", 4102.899, 0.259),
-            ("h_epsilon", 3971.202, 0.159),
-            ("h_8", 3890.158, 0.105),
-            ("h_9", 3836.479, 0.0731),
-            ("h_10", 3798.983, 0.0530),
+        ),
+    ),
+    LineGroup(
+        "h_epsilon",  # apart: these sit in the stars' own deep lines, and feel errors of the templates there
+        "balmer",
+        (
+            ("h_epsilon", 3971.202, 1.0),
+            ("h_8", 3890.158, 0.660),
+            ("h_9", 3836.479, 0.460),
+            ("h_10", 3798.983, 0.333),
         ),
     ),
     LineGroup("he_ii_4686", "balmer", (("he_ii_4686", 4687.015, 1.0),)),
@@ -51,15 +57,14 @@ GROUPS = (
     LineGroup("s_ii_6731", "forbidden", (("s_ii_6731", 6732.674, 1.0),)),
 )
 COMPONENTS = ("balmer", "forbidden")
-MARGIN = 10.0  # Angstrom: a line nearer than this to the end of the good pixels is not fitted
+SIDES = (15.0, 60.0)  # Angstrom from a line's centre between which its continuum is measured, on either side
+NEAR = 8.0  # Angstrom: a line with a good pixel as near as this is fitted, so that its wings find their owner
 
 
 def within(group: LineGroup, wave_air: Float[np.ndarray, " good"]) -> bool:
-    """Whether good pixels (rest, air, ascending) stand at least at one line of the group."""
+    """Whether a good pixel (rest, air) stands near a line of the group."""
     centres = vac_to_air(np.array([wave for _, wave, _ in group.lines]))
-    low, high = wave_air[0] + MARGIN, wave_air[-1] - MARGIN
-    near = np.abs(wave_air[:, None] - centres).min(axis=0) < MARGIN / 4
-    return bool(((centres > low) & (centres < high) & near).any())
+    return bool((np.abs(wave_air[:, None] - centres) < NEAR).any())
 
 
 def template(
@@ -89,3 +94,10 @@ def fluxes(group: LineGroup, weight: float, curve: Float[np.ndarray, " pix"], wa
 def centre(group: LineGroup, name: str) -> float:
     """Air wavelength [Angstrom] of a line of a group."""
     return float(vac_to_air(np.array(next(wave for line, wave, _ in group.lines if line == name))))
+
+
+def continuum(wave_air: Float[np.ndarray, " pix"], stars: Float[np.ndarray, " pix"], at: float) -> float:
+    """Level of the starlight beside a line: the median within `SIDES`; NaN where nothing is there."""
+    away = np.abs(wave_air - at)
+    beside = stars[(away > SIDES[0]) & (away < SIDES[1])]
+    return float(np.median(beside)) if len(beside) else np.nan

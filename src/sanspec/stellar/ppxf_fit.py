@@ -104,7 +104,8 @@ def pose(spectrum: Spectrum, library: Library, settings: Stellar) -> Problem:
     stars = star_templates(library, bins_temp, fwhm)
     lam, lam_temp = (np.exp(0.5 * (np.log(b[1:]) + np.log(b[:-1]))) for b in (bins, bins_temp))
     band = (lam_temp >= V_BAND[0]) & (lam_temp <= V_BAND[1])
-    if not band.any() or (stars[band] == 0).any() or (stars[margin:-margin][mask] == 0).any():
+    mask = mask & (stars[margin:-margin] > 0).all(axis=1)  # a library ends at other places for other populations
+    if not band.any() or (stars[band] <= 0).any() or mask.sum() < settings.least_pixels:
         raise Unfit(Warn.SHORT_COVERAGE)
     light_v = stars[band].mean(axis=0)
     groups = tuple(group for group in gas.GROUPS if gas.within(group, lam[mask]))
@@ -329,7 +330,7 @@ def lines(problem: Problem, fit: ppxf) -> dict:
             centre = gas.centre(group, name)
             if not fit.lam[fit.goodpixels[0]] < centre < fit.lam[fit.goodpixels[-1]]:
                 continue
-            per_flux, continuum = strengths[name], float(np.interp(centre, fit.lam, stars))
+            per_flux, continuum = strengths[name], gas.continuum(fit.lam, stars, centre)
             found[f"flux_{name}"] = weight * per_flux * unit
             found[f"flux_{name}_err"] = error * per_flux * unit
             found[f"ew_{name}"] = weight * per_flux / continuum if continuum > 0 else np.nan

@@ -14,9 +14,10 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt64
 
 from sanspec import grid, samples, store
-from sanspec.config import Stellar
+from sanspec.config import Prepare, Stellar
 from sanspec.errors import SanspecError, Warn
-from sanspec.specfile import MASKED_BITS
+from sanspec.preparing import smooth_spectra
+from sanspec.specfile import MASKED_BITS, read_many
 from sanspec.specfile import read as read_file
 from sanspec.stellar.foreground import transmission
 from sanspec.stellar.results import KINDS
@@ -164,6 +165,21 @@ def from_file(path: Path, z: float | None = None, instrument: float | None = Non
     noise = np.where(good, np.where(good, content.ivar, 1.0) ** -0.5, np.nan) / norm
     where = about.specobjid, "observed", about.z if z is None else z
     return Spectrum(*where, wave, np.where(good, content.flux, np.nan) / norm, noise, good, fwhm, norm)
+
+
+def from_prepared(paths: Sequence[Path], prepare: Prepare) -> list[Spectrum]:
+    """SDSS spectrum files smoothed and resampled as `sanspec prepare` does, flux in units of each one's median."""
+    native = read_many(paths)
+    block = smooth_spectra(native, prepare)
+    coarse, spectra = grid.coarse_wave(), []
+    for about, flux, ivar, lsf in zip(native.about, block.flux, block.ivar, block.lsf):
+        good = ivar > 0
+        norm = float(np.median(flux[good])) if good.any() else np.nan
+        noise = np.where(good, np.where(good, ivar, 1.0) ** -0.5, np.nan) / norm
+        fwhm = np.interp(grid.WAVE, coarse, lsf)
+        where = about.specobjid, "observed", about.z
+        spectra.append(Spectrum(*where, grid.WAVE, flux / norm, noise, good, fwhm, norm))
+    return spectra
 
 
 def _facts(path: Path, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,35 +1,94 @@
-"""Dust as FIREFLY finds it: high-pass filtered spectra, the attenuation that is left over, curves by name."""
+"""Dust as FIREFLY finds it: attenuation curves by name, and E(B-V) of an attenuation found without one."""
 
 from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
+from scipy.interpolate import CubicSpline
+from scipy.optimize import minimize_scalar
 
 from sanspec.stellar.firefly import kernels
 
-SMOOTHING = 200.0  # half width of the running median over the attenuation [Angstrom]
-FIRST_MODE, RAMP = 20, 20  # Fourier modes removed, and over how many more the filter opens
+TRIED = 200  # values of E(B-V) compared with an attenuation
+
+# Wavelengths [Angstrom] and A / A(V) of the Milky Way: Allen 1976, Astrophysical Quantities, table of section 125
+ALLEN = np.array(
+    [(3330, 1.69), (3650, 1.58), (4000, 1.45), (4400, 1.32), (5000, 1.13), (5530, 1.00), (6700, 0.74)]
+    + [(9000, 0.46), (10000, 0.38)]
+)
+# Wavelengths [Angstrom] and E(wave - V) / E(B - V) of the SMC: Prevot et al. 1984, table 2, and Bouchet et al. 1985
+PREVOT = np.array([(2890, 3.00), (2995, 2.65), (3105, 2.29), (3704, 1.81), (4255, 1.00), (5291, 0.0)])
+PREVOT_RV = 2.72  # Bouchet et al. 1985
 
 
 def calzetti(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
-    """A / E(B-V) of Calzetti et al. 2000 (eq. 4, R_V = 4.05) at rest `wave` [Angstrom], 1200-22000."""
+    """A / E(B-V) of starbursts, Calzetti et al. 2000, eq. 4, R_V = 4.05; `wave` [Angstrom, rest] 1200-22000."""
     x = 1e4 / np.asarray(wave, dtype=np.float64)
     red = 2.659 * (-1.857 + 1.040 * x) + 4.05
     blue = 2.659 * (-2.156 + 1.509 * x - 0.198 * x**2 + 0.011 * x**3) + 4.05
     return np.where(x <= 1 / 0.63, red, blue)
 
 
-def window(pixels: int) -> Float[np.ndarray, " mode"]:
-    """The filter's transmission of the modes of a real transform of `pixels` values: 0, a ramp, 1; the mean is kept.
+def odonnell(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
+    """A / E(B-V) of the Milky Way, O'Donnell 1994, eqs. 2-3, R_V = 3.1; `wave` [Angstrom, rest] 3030-9090."""
+    y = 1e4 / np.asarray(wave, dtype=np.float64) - 1.82
+    a = np.polyval([-0.505, 1.647, -0.827, -1.718, 1.137, 0.701, -0.609, 0.104, 1.0], y)
+    b = np.polyval([3.347, -10.805, 5.491, 11.102, -7.985, -3.989, 2.908, 1.952, 0.0], y)
+    return 3.1 * a + b
 
-    The released code's ramp is not quite the same for positive and negative frequencies; the real part of its inverse
-    transform is that of the mean of the two.
+
+def allen(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
+    """A / E(B-V) of the Milky Way, Allen 1976, R_V = 3.1; `wave` [Angstrom, rest] 3330-10000."""
+    return 3.1 * CubicSpline(ALLEN[:, 0], ALLEN[:, 1])(wave)
+
+
+def prevot(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
+    """A / E(B-V) of the SMC, Prevot et al. 1984, R_V = 2.72; `wave` [Angstrom, rest] 2890-10000."""
+    return np.interp(wave, PREVOT[:, 0], PREVOT[:, 1]) + PREVOT_RV
+
+
+CURVES: dict[str, Callable] = {
+    "calzetti": calzetti,
+    "odonnell": odonnell,
+    "allen": allen,
+    "prevot": prevot,
+}
+
+
+def transmission(
+    ebv: Float[np.ndarray, "*shape"], curve: Float[np.ndarray, " pix"]
+) -> Float[np.ndarray, "*shape pix"]:
+    """Fraction of the light that E(B-V) of a curve A / E(B-V) lets through: 10^(-0.4 E(B-V) curve)."""
+    return np.exp(-0.4 * np.log(10.0) * np.multiply.outer(ebv, curve))
+
+
+def best_ebv(
+    attenuation: Float[np.ndarray, " pix"], curve: Float[np.ndarray, " pix"], ebv_max: float
+) -> float:
+    """E(B-V) [mag] of the curve nearest to an attenuation among 200 from 0 to ebv_max.
+
+    Both are taken relative to their median. As in the released code: least sum of squares of the squared
+    differences, after a 3 sigma clip of these.
     """
-    full = np.zeros(pixels)
-    full[0] = 1.0
-    steps = np.arange(RAMP)
-    full[FIRST_MODE + steps] = (steps + 1) / RAMP
-    full[pixels - 1 - (FIRST_MODE + RAMP - steps)] = (RAMP - steps) / RAMP
-    full[FIRST_MODE + RAMP : pixels - FIRST_MODE - RAMP] = 1.0
-    mirrored = full[-np.arange(pixels)]
-    return 0.5 * (full + mirrored)[: pixels // 2 + 1]
+    tried = ebv_max * np.arange(TRIED) / (TRIED - 1)
+    count = len(curve)
+    middle = np.sort(curve)[[(count - 1) // 2, count // 2]]  # the median of a monotonic function of the curve
+    shapes = transmission(tried, curve) / transmission(tried, middle).mean(axis=1)[:, None]
+    apart = kernels.clipped_squares((attenuation - shapes) ** 2, kernels.CLIP_SIGMA)[2]
+    return float(tried[np.argmin(apart)])
+
+
+def nearest_ebv(
+    attenuation: Float[np.ndarray, " pix"], curve: Float[np.ndarray, " pix"], ebv_max: float
+) -> float:
+    """E(B-V) [mag] between 0 and ebv_max of the curve nearest to an attenuation in the mean absolute difference.
+
+    Both relative to their median. Unlike `best_ebv` it is not bound to a grid, nor drawn by the few worst pixels.
+    """
+    middle = np.sort(curve)[[(len(curve) - 1) // 2, len(curve) // 2]]
+
+    def apart(ebv: float) -> float:
+        shape = transmission(ebv, curve) / transmission(ebv, middle).mean()
+        return float(np.abs(attenuation - shape).mean())
+
+    return float(minimize_scalar(apart, bounds=(0.0, ebv_max), method="bounded", options={"xatol": 1e-4}).x)

@@ -12,7 +12,7 @@ FRACTIONS = np.array([1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0])  # q of ev
 
 @dataclass(frozen=True)
 class Limits:
-    """How far the search goes: iterations, children kept in one, fits that are mixed with all others."""
+    """How far the search goes: iterations, children kept in each (the best), fits that are mixed with all others."""
 
     iterations: int = 10
     children: int = 10_000
@@ -60,33 +60,48 @@ def residuals(
     return (models - flux) / error
 
 
-def grow(
-    flux: Float[np.ndarray, " pix"],
-    error: Float[np.ndarray, " pix"],
-    models: Float[np.ndarray, "ssp pix"],
-    limits: Limits = Limits(),
-) -> Tree:
+def grow(scaled: Float[np.ndarray, "ssp pix"], limits: Limits = Limits()) -> Tree:
     """The tree as the released FIREFLY grows it (Wilkinson et al. 2017, section 3.1).
 
-    Each population is a seed whose chi2 is taken after its own 3 sigma clip; the pixels that the best seed keeps are
-    then everyone's. flux, error, models: any one unit, models normalised to the flux.
+    scaled: residuals of the single populations in units of their error. Each is a seed whose chi2 is taken after its own
+    3 sigma clip; the pixels that the best seed keeps are then everyone's.
     """
-    scaled = residuals(flux, error, models)
-    low, high, chi2 = kernels.clipped_squares(scaled, kernels.CLIP_SIGMA)
-    best = np.argmin(chi2)
-    keep = (scaled[best] > low[best]) & (scaled[best] < high[best])
+    keep, chi2 = clip_to_best(scaled)
     clipped = scaled[:, keep]
     gram = clipped @ clipped.T
-    weights, chi2, born, products = spawn(gram, chi2, np.log(len(flux)), limits)
+    weights, chi2, born, products = spawn(gram, chi2, np.log(scaled.shape[1]), limits)
     top = np.argsort(chi2, kind="stable")[: limits.best]
-    mixed = mix(weights, gram, products, top)
-    seeds = np.flatnonzero(born[top] == 0)
-    if len(seeds):
-        count = len(scaled)
-        mixed[seeds, :count] = kernels.clipped_mixes(
-            scaled[top[seeds]], scaled, FRACTIONS, kernels.CLIP_SIGMA
-        )
+    mixed = mix(weights, products, weights[top], gram)
+    for place in np.flatnonzero(born[top] == 0):
+        mixed[place:] = _mix_seed(scaled, weights, top[place:])
     return Tree(weights, chi2, born, top, mixed)
+
+
+def _mix_seed(
+    scaled: Float[np.ndarray, "ssp pix"], weights: Float[np.ndarray, "fit ssp"], top: Int[np.ndarray, " best"]
+) -> Float[np.ndarray, "best fit fraction"]:
+    """chi2 of the mixes of top[0], a seed, and of those after it.
+
+    Two seeds are clipped afresh; the released code then leaves the clip of the last such mix to all mixes that follow.
+    """
+    seed = scaled[top[0]]
+    low, high, _ = kernels.clip_bounds(0.5 * (seed + scaled[-1]), kernels.CLIP_SIGMA)
+    last = 0.5 * (seed + scaled[-1])
+    clipped = scaled[:, (last > low) & (last < high)]
+    gram = clipped @ clipped.T
+    mixed = mix(weights, weights @ gram, weights[top], gram)
+    afresh = kernels.clipped_mixes(seed[None], scaled, FRACTIONS, kernels.CLIP_SIGMA)
+    mixed[0, : len(scaled)] = afresh[0]
+    return mixed
+
+
+def clip_to_best(
+    scaled: Float[np.ndarray, "ssp pix"],
+) -> tuple[Bool[np.ndarray, " pix"], Float[np.ndarray, " ssp"]]:
+    """Pixels that a 3 sigma clip of the best single population keeps, and chi2 of each after its own clip."""
+    low, high, chi2 = kernels.clipped_squares(scaled, kernels.CLIP_SIGMA)
+    best = np.argmin(chi2)
+    return (scaled[best] > low[best]) & (scaled[best] < high[best]), chi2
 
 
 def spawn(gram, chi2, threshold, limits):
@@ -102,9 +117,11 @@ def spawn(gram, chi2, threshold, limits):
     for k in range(1, limits.iterations + 1):
         children = (k * k * squares[:, None] + 2 * k * products + own) / (k + 1) ** 2
         parent, added = np.nonzero(children < chi2.min() - threshold)
-        parent, added = parent[: limits.children], added[: limits.children]
         if not len(parent):
             break
+        if len(parent) > limits.children:
+            best = np.sort(np.argsort(children[parent, added], kind="stable")[: limits.children])
+            parent, added = parent[best], added[best]
         new = k * weights[parent]
         new[np.arange(len(parent)), added] += 1.0
         new /= k + 1
@@ -115,9 +132,10 @@ def spawn(gram, chi2, threshold, limits):
     return weights, chi2, born, products
 
 
-def mix(weights, gram, products, top):
-    """chi2 of every mix (top, fit, fraction) of the fits `top` with all, over the pixels of `gram`."""
+def mix(weights, products, top, gram):
+    """chi2 of every mix (top, fit, fraction) of weights `top` with all, over the pixels of `gram`; products: weights @ gram."""
     squares = np.einsum("fs,fs->f", products, weights)
-    cross = products[top] @ weights.T
+    own = np.einsum("fs,fs->f", top @ gram, top)
+    cross = top @ products.T
     q = FRACTIONS
-    return (squares[top, None, None] + 2 * q * cross[:, :, None] + q * q * squares[:, None]) / (1 + q) ** 2
+    return (own[:, None, None] + 2 * q * cross[:, :, None] + q * q * squares[:, None]) / (1 + q) ** 2

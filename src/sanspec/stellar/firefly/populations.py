@@ -1,0 +1,105 @@
+"""The clean mode's populations: every combination by its likelihood, smooth errors of the calibration marginalised."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from sanspec.stellar.firefly.filtered import noise_scale, slow_part
+from sanspec.stellar.firefly.shares import search
+from sanspec.stellar.library import Library
+from sanspec.stellar.light import band_luminosity
+
+MODES = 20  # cosine modes (half waves) of the flux calibration
+BITS = 2.0  # penalties ln N for each population: its share, and which one it is
+NAMES = (
+    "log_age_light",
+    "log_age_mass",
+    "metal_light",
+    "metal_mass",
+    "log_mass_formed",
+    "log_mass",
+    "ml",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """Quantities `NAMES` over all solutions, and the best of these.
+
+    mean, spread (quantity): mean and standard deviation; shares (ssp): of the light, in the best; model (pix): its flux;
+    chi2: its chi2 per pixel.
+    """
+
+    mean: Float[np.ndarray, " quantity"]
+    spread: Float[np.ndarray, " quantity"]
+    shares: Float[np.ndarray, " ssp"]
+    model: Float[np.ndarray, " pix"]
+    chi2: float
+
+
+def columns(
+    library: Library, young: np.ndarray, mass: Float[np.ndarray, " ssp"], averages: str
+) -> Float[np.ndarray, "ssp column"]:
+    """What the quantities are made of, one row per population: age, metallicity, and these and more times the mass.
+
+    young: places of the populations in the library; mass (ssp): solar masses formed for all of the light; averages: of
+    ages and metallicities themselves (`linear`) or of their logarithms (`log`).
+    """
+    age, metal = np.log10(library.age[young]), library.metal[young]
+    if averages == "linear":
+        age, metal = 10.0**age, 10.0**metal
+    left, light = library.mass[young], band_luminosity(library)[young]
+    return np.column_stack([age, metal, mass, mass * age, mass * metal, mass * left, mass * light])
+
+
+def quantities(
+    values: Float[np.ndarray, "sol column"], averages: str
+) -> Float[np.ndarray, "sol quantity"]:
+    """`NAMES` of solutions from their means of `columns`: log yr, [M/H], log Msun, Msun/Lsun."""
+    age, metal, mass, mass_age, mass_metal, left, light = values.T
+    means = np.array([age, mass_age / mass, metal, mass_metal / mass])
+    if averages == "linear":
+        means = np.log10(means)
+    means[:2] += 9.0
+    return np.column_stack([*means, np.log10(mass), np.log10(left), left / light])
+
+
+def determine(
+    flux: Float[np.ndarray, " pix"],
+    error: Float[np.ndarray, " pix"],
+    models: Float[np.ndarray, "ssp pix"],
+    keep: Bool[np.ndarray, " pix"],
+    columns: Float[np.ndarray, "ssp column"],
+    averages: str,
+    calibration: float,
+    steps: int,
+) -> Means:
+    """The populations of a spectrum whose dust is known.
+
+    flux and models (attenuated) of median 1; keep: pixels to use; calibration: standard deviation of each smooth mode by
+    which the flux may be wrong, as a fraction. These modes are marginalised: C^-1 = D - D U' (1 + U D U')^-1 U D, where D
+    are the inverse variances and U the modes times the flux's slow part.
+    """
+    scaled = (models[:, keep] - flux[keep]) / error[keep]
+    modes = calibration * cosines(len(flux)) * (slow_part(flux) / error)
+    lower = np.linalg.cholesky(np.eye(MODES) + modes[:, keep] @ modes[:, keep].T)
+    white = np.linalg.solve(lower, modes[:, keep])
+    removed = scaled @ white.T
+    gram = scaled @ scaled.T - removed @ removed.T
+    penalty = np.log(keep.sum())
+    found = search(gram, columns, penalty, steps)
+    residual = found.best @ scaled
+    departure = np.linalg.solve(lower.T, white @ residual)
+    chance = found.probability(noise_scale(residual - departure @ modes[:, keep]), BITS * penalty)
+    each = quantities(found.values, averages)
+    mean = chance @ each
+    model = found.best @ models - departure @ modes * error
+    chi2 = float(found.best @ gram @ found.best / keep.sum())
+    return Means(mean, np.sqrt(chance @ (each - mean) ** 2), found.best, model, chi2)
+
+
+def cosines(pixels: int) -> Float[np.ndarray, "mode pix"]:
+    """The first cosine modes over a spectrum, each of mean square 1."""
+    phase = np.pi * np.outer(np.arange(MODES), (np.arange(pixels) + 0.5) / pixels)
+    return np.cos(phase) * np.where(np.arange(MODES) > 0, np.sqrt(2.0), 1.0)[:, None]

@@ -1,0 +1,105 @@
+"""A spectrum and the populations on its own pixels, at its own resolution: what the clean mode fits."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from sanspec import grid
+from sanspec.config import Stellar
+from sanspec.errors import Warn
+from sanspec.stellar.firefly import lines
+from sanspec.stellar.library import Library
+from sanspec.stellar.light import COSMOLOGY
+from sanspec.stellar.lsf import smoothing
+from sanspec.stellar.spectra import Spectrum
+
+
+class Unfit(Exception):
+    """A spectrum that cannot be fitted; `warn` says why."""
+
+    def __init__(self, warn: Warn):
+        super().__init__(warn)
+        self.warn = Warn.NOT_FITTED | warn
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One spectrum with its populations.
+
+    young (ssp): places of the populations in the library, none older than the universe; span: the spectrum's pixels that
+    the templates reach; wave (span): rest vacuum Angstrom; fwhm (span): line spread, rest Angstrom; models (ssp, span):
+    Lsun/Angstrom per solar mass formed; used (span): pixels that the fit sees; flux, error (used): unit of the spectrum.
+    """
+
+    spectrum: Spectrum
+    library: Library
+    young: Float[np.ndarray, " ssp"]
+    span: slice
+    wave: Float[np.ndarray, " span"]
+    fwhm: Float[np.ndarray, " span"]
+    models: Float[np.ndarray, "ssp span"]
+    used: Bool[np.ndarray, " span"]
+    flux: Float[np.ndarray, " used"]
+    error: Float[np.ndarray, " used"]
+
+    @property
+    def snr(self) -> float:
+        """Median flux over median error, per pixel."""
+        return float(np.median(self.flux) / np.median(self.error))
+
+
+def check(spectrum: Spectrum) -> None:
+    """Raises Unfit, with the reason, for a spectrum that nothing can be fitted to."""
+    if not (np.isfinite(spectrum.z) and spectrum.z > -0.5):
+        raise Unfit(Warn.NO_REDSHIFT)
+    if len(spectrum.wave) < 3:
+        raise Unfit(Warn.SHORT_COVERAGE)
+    if not usable(spectrum).any():
+        raise Unfit(Warn.NO_SIGNAL)
+
+
+def usable(spectrum: Spectrum) -> Bool[np.ndarray, " pix"]:
+    """Pixels with a flux and an error."""
+    with np.errstate(invalid="ignore"):
+        return spectrum.mask & np.isfinite(spectrum.flux) & np.isfinite(spectrum.noise) & (spectrum.noise > 0)
+
+
+def pose(spectrum: Spectrum, library: Library, settings: Stellar, vdisp: float) -> Problem:
+    """The spectrum with its templates, broadened by `vdisp` [km/s] and from their own resolution to the spectrum's.
+
+    library: trimmed to where its fluxes are real. Raises Unfit, with the reason.
+    """
+    check(spectrum)
+    stretch = 1.0 + spectrum.z
+    edges, edges_in = grid.bin_edges(spectrum.wave) / stretch, grid.air_to_vac(library.edges)
+    first, last = np.searchsorted(edges, edges_in[[0, -1]])
+    span = slice(first, max(last - 1, first))
+    young = np.flatnonzero(library.age <= COSMOLOGY.age(spectrum.z).value)
+    if span.stop - span.start < settings.least_pixels or not len(young):
+        raise Unfit(Warn.SHORT_COVERAGE)
+    wave, fwhm = spectrum.wave[span] / stretch, spectrum.fwhm[span] / stretch
+    sigma = kernel_width(wave, fwhm, library, vdisp)
+    operator = smoothing(edges_in, edges[first:last], sigma)
+    models = np.ascontiguousarray((operator @ library.flux[:, young]).T)
+    used = (
+        usable(spectrum)[span] & ~lines.near(wave, settings.firefly.line_mask) & (models > 0).all(axis=0)
+    )
+    if used.sum() < settings.least_pixels:
+        raise Unfit(Warn.SHORT_COVERAGE)
+    flux, error = (np.asarray(x[span][used], float) for x in (spectrum.flux, spectrum.noise))
+    if np.median(flux) <= 0:
+        raise Unfit(Warn.NO_SIGNAL)
+    return Problem(spectrum, library, young, span, wave, fwhm, models, used, flux, error)
+
+
+def kernel_width(
+    wave: Float[np.ndarray, " pix"], fwhm: Float[np.ndarray, " pix"], library: Library, vdisp: float
+) -> Float[np.ndarray, " pix"]:
+    """Standard deviation [Angstrom] that brings the library to a line spread and a velocity dispersion.
+
+    wave: rest vacuum; fwhm: of the spectrum, rest. Zero where the library is the broader.
+    """
+    own = np.interp(wave, grid.air_to_vac(library.lam), library.fwhm)
+    variance = (fwhm**2 - own**2) / grid.FWHM_PER_SIGMA**2 + (vdisp / grid.C_KMS * wave) ** 2
+    return np.sqrt(np.maximum(variance, 0.0))
