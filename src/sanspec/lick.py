@@ -1,9 +1,10 @@
 """The 25 Lick indices, vectorised over spectra: at the Lick/IDS resolution, partial pixels, errors.
 
-The definitions are those of pyphot (Fouesneau 2022; bands of Trager et al. 1998 and Worthey & Ottaviani 1997, in
-air). pyphot itself knows neither errors nor parts of pixels and draws its continuum by least squares through all
-sideband pixels; here an index is the classical one, by the line through the means of the two sidebands, as the MaNGA
-pipeline measures it (Westfall et al. 2019, section 9.2.2). Windows are moved to the spectrum, not it to them.
+The definitions are those of pyphot (Fouesneau 2022; bands of Trager et al. 1998 and Worthey & Ottaviani 1997,
+in air). pyphot itself knows neither errors nor parts of pixels and draws its continuum by least squares
+through all sideband pixels; here an index is the classical one, by the line through the means of the two
+sidebands, as the MaNGA pipeline measures it (Westfall et al. 2019, section 9.2.2). Windows are moved to the
+spectrum, not it to them.
 """
 
 import functools
@@ -71,7 +72,10 @@ def _pyphot_library():
 
 def _definition(entry, name: str) -> Index:
     """An index of pyphot in our form."""
-    bands = [tuple(float(edge) for edge in band.to_value("Angstrom")) for band in (entry.blue, entry.red, entry.band)]
+    bands = [
+        tuple(float(edge) for edge in band.to_value("Angstrom"))
+        for band in (entry.blue, entry.red, entry.band)
+    ]
     source = OTTAVIANI if name.startswith(("hdelta", "hgamma")) else TRAGER
     return Index(name, entry.index_unit, bands[0], bands[1], source, bands[2])
 
@@ -107,11 +111,12 @@ def measure(
 ) -> Indices:
     """Indices of every spectrum at its redshift, after degrading it to a resolution.
 
-    flux: any scale, observed frame, on `wave` (vacuum Angstrom), NaN where unknown; lsf: FWHM of its line spread
-    [Angstrom, observed]; ivar, correlation: of its noise, as in `noise` (None: no errors, or independent pixels);
-    resolution: FWHM [Angstrom] at a rest-frame wavelength (None: as it is); air: false takes the windows for vacuum
-    ones. NaN and NO_INDEX where a window leaves the grid, more than a fifth of it is masked, the continuum is not
-    positive, or z is not finite. A spectrum coarser than `resolution` is left as it is and gets LSF_BROAD.
+    flux: any scale, observed frame, on `wave` (vacuum Angstrom), NaN where unknown; lsf: FWHM of its line
+    spread [Angstrom, observed]; ivar, correlation: of its noise, as in `noise` (None: no errors, or
+    independent pixels); resolution: FWHM [Angstrom] at a rest-frame wavelength (None: as it is); air: false
+    takes the windows for vacuum ones. NaN and NO_INDEX where a window leaves the grid, more than a fifth of
+    it is masked, the continuum is not positive, or z is not finite. A spectrum coarser than `resolution` is
+    left as it is and gets LSF_BROAD.
     """
     good = np.isfinite(flux) if ivar is None else np.isfinite(flux) & (ivar > 0)
     known = np.isfinite(z)
@@ -128,7 +133,9 @@ def measure(
         _measure_rows(*pixels, sigma[rows], *grids, windows[rows], kinds, 1 - indices.MASKED, *into)
     value[~known] = np.nan
     error = np.where(np.isfinite(value) & (ivar is not None), error, np.nan)
-    warn = np.where(np.isfinite(value), 0, int(Warn.NO_INDEX)) | np.where(broad, int(Warn.LSF_BROAD), 0)[:, None]
+    warn = (
+        np.where(np.isfinite(value), 0, int(Warn.NO_INDEX)) | np.where(broad, int(Warn.LSF_BROAD), 0)[:, None]
+    )
     return Indices(tuple(wanted), value, error, warn.astype(np.uint32))
 
 
@@ -137,7 +144,9 @@ def _pixels(
 ) -> tuple[np.ndarray, ...]:
     """Flux (0 where bad), what is good, noise and its correlation of some rows, as the loops take them."""
     clean = np.where(good, flux, 0.0).astype(np.float64)
-    deviation = np.zeros(flux.shape) if ivar is None else noise.standard_deviation(np.where(good, ivar[rows], 0.0))
+    deviation = (
+        np.zeros(flux.shape) if ivar is None else noise.standard_deviation(np.where(good, ivar[rows], 0.0))
+    )
     near = np.zeros((len(flux), 0, flux.shape[1])) if correlation is None else correlation[rows]
     return clean, good, deviation, near.astype(np.float32)
 
@@ -153,7 +162,9 @@ def _kernel(
     return np.sqrt(np.maximum(excess, 0.0)) / grid.FWHM_PER_SIGMA, (excess < 0).any(axis=1)
 
 
-def _windows(wanted: Mapping[str, Index], z: np.ndarray, air: bool) -> Float[np.ndarray, "gal index three two"]:
+def _windows(
+    wanted: Mapping[str, Index], z: np.ndarray, air: bool
+) -> Float[np.ndarray, "gal index three two"]:
     """Edges [Angstrom, vacuum, observed] of blue, red and feature window; the feature of a break is its red one."""
     bands = np.array([[index.blue, index.red, index.feature or index.red] for index in wanted.values()])
     return (grid.air_to_vac(bands) if air else bands) * (1 + z)[:, None, None, None]

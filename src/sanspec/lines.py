@@ -13,9 +13,9 @@ Band = tuple[float, float]
 class Index:
     """One index: its sidebands, its feature band where it has one, and how the three are combined.
 
-    kind: `break_fnu`, the ratio red / blue of the mean F_nu in the two sidebands; `ew`, the equivalent width of
-    the feature below the line through the means of the sidebands, positive in absorption; `mag`, minus 2.5 log
-    of the mean of flux over that line.
+    kind: `break_fnu`, the ratio red / blue of the mean F_nu in the two sidebands; `ew`, the equivalent width
+    of the feature below the line through the means of the sidebands, positive in absorption; `mag`, minus 2.5
+    log of the mean of flux over that line.
     """
 
     name: str

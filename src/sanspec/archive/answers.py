@@ -193,6 +193,6 @@ def _numbers(values: list[str], name: str) -> np.ndarray:
         raise Transient(f"column {name} is not numeric: {fault}") from None
 
 
-def _texts(values: list[str], name: str) -> np.ndarray:
+def _texts(values: list[str], name: str) -> pd.Series:
     """Text without padding, NULL as the empty string."""
-    return np.array(["" if value.strip() in _NULLS else value.strip() for value in values], dtype=object)
+    return pd.Series(["" if value.strip() in _NULLS else value.strip() for value in values], dtype="str")

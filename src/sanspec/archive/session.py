@@ -26,6 +26,7 @@ from sanspec.errors import SanspecError
 
 RETRIED = {408, 425, 429, 500, 502, 503, 504}  # statuses that a later try may cure
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_PIECE = 1 << 15  # bytes read at a time: what a broken connection costs at most
 _NO_PROXY = {"http": None, "https": None, "all": None}
 
 T = TypeVar("T")
@@ -230,7 +231,7 @@ class Session:
         encoded = "Content-Encoding" in response.headers
         bodiless = encoded or response.request.method == "HEAD"
         announced = None if bodiless else response.headers.get("Content-Length")
-        for chunk in response.iter_content(1 << 18):
+        for chunk in response.iter_content(_PIECE):
             count += len(chunk)
             yield chunk
             spent = time.monotonic() - begun

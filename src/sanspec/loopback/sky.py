@@ -100,11 +100,20 @@ def _insert(connection: sqlite3.Connection, row: dict[str, str]) -> None:
     """One galaxy into every table; a second row of the same id is dropped, as in the archive."""
     for alias, table in TABLES.items():
         names = {column.sql: column.name for column in COLUMNS}
-        values = [row.get(names.get(f"{alias}.{name}", name)) for name, _ in columns_of(alias)]
+        values = [
+            _typed(row.get(names.get(f"{alias}.{name}", name)), kind) for name, kind in columns_of(alias)
+        ]
         if values[0] in (None, ""):
             continue
         marks = ", ".join("?" * len(values))
         connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", values)
+
+
+def _typed(text: str | None, kind: str):
+    """A value of a column: SQLite's own reading of numbers is not exact in the last bit."""
+    if text in (None, "", "null"):
+        return "" if kind == "TEXT" else None
+    return {"INTEGER": int, "REAL": float, "TEXT": str}[kind](text)
 
 
 def _completed(row: dict[str, str], number: int) -> dict[str, str]:

@@ -1,0 +1,39 @@
+"""The base of all settings: closed, frozen sections and common types."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A closed, frozen block of settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+class Nest(Section):
+    """A section of sections. One given in part keeps the defaults of its place, not those of its class."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_defaults(cls, settings: Any) -> Any:
+        if not isinstance(settings, dict):
+            return settings
+        places = {name: field.default for name, field in cls.model_fields.items() if name in settings}
+        filled = {
+            name: merge(default.model_dump(), settings[name])
+            for name, default in places.items()
+            if isinstance(default, Section) and isinstance(settings[name], dict)
+        }
+        return settings | filled
+
+
+def merge(base: dict, change: dict) -> dict:
+    """`base` with `change` laid over it, mappings key by key, everything else replaced."""
+    return base | {
+        key: merge(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        for key, value in change.items()
+    }

@@ -1,0 +1,115 @@
+"""All settings of a run: named runs resolved, files read, faults in one line."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError, model_validator
+
+from sanspec.config.acquisition import Acquire, Survey, Templates, TemplatesM11
+from sanspec.config.base import Section, merge
+from sanspec.config.measurements import Agn, Classify, Lick, Lines, Measure, Quality, Redshift
+from sanspec.config.networks import Generate, Train
+from sanspec.config.products import Check, Figures
+from sanspec.config.sample import Match, Mock, Prepare
+from sanspec.config.stellar import Stellar
+from sanspec.errors import SanspecError
+
+
+class Config(Section):
+    """All settings of one run."""
+
+    survey: Survey = Survey()
+    templates: Templates = Templates()
+    templates_m11: TemplatesM11 = TemplatesM11()
+    mock: Mock = Mock()
+    acquire: Acquire = Acquire()
+    match: Match = Match()
+    prepare: Prepare = Prepare()
+    train: Train = Train()
+    generate: Generate = Generate()
+    redshift: Redshift = Redshift()
+    quality: Quality = Quality()
+    stellar: Stellar = Stellar()
+    lick: Lick = Lick()
+    lines: Lines = Lines()
+    classify: Classify = Classify()
+    agn: Agn = Agn()
+    figures: Figures = Figures()
+    check: Check = Check()
+    measure: Measure = Measure()
+
+    @model_validator(mode="after")
+    def _acquired_window(self):
+        asked, used = self.acquire, self.match
+        if self.survey.source == "sdss" and not asked.z_min <= used.z_min < used.z_max <= asked.z_max:
+            raise ValueError(
+                f"match.z_min-z_max must lie within acquire.z_min-z_max ({asked.z_min}-{asked.z_max})"
+            )
+        return self
+
+
+def validate(settings: Any, run: str = "main") -> Config:
+    """Settings checked, or one line that names the run, the key, what it holds and what is allowed."""
+    if not isinstance(settings, dict):
+        raise SanspecError(f"config: run {run!r}: expected a mapping of sections, got {settings!r}")
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as fault:
+        first, count = fault.errors()[0], fault.error_count()
+        key = ".".join(str(part) for part in first["loc"]) or "(top level)"
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        hint = (
+            f"; known keys: {', '.join(_keys(first['loc'][:-1]))}"
+            if first["type"] == "extra_forbidden"
+            else ""
+        )
+        raise SanspecError(
+            f"config: run {run!r}: key {key!r}: {first['msg']}, got {first['input']!r}{hint}{more}"
+        ) from None
+
+
+def _keys(path: tuple) -> list[str]:
+    """Names allowed at `path` of the settings tree."""
+    model: Any = Config
+    for part in path:
+        field = getattr(model, "model_fields", {}).get(str(part))
+        model = field.annotation if field else None
+    return sorted(getattr(model, "model_fields", {}))
+
+
+def resolve(settings: dict) -> dict[str, Config]:
+    """Every run by name: `main`, then one per entry of `runs`, each its overrides laid over main and checked."""
+    settings = dict(settings or {})
+    overrides = settings.pop("runs", None) or {}
+    if not isinstance(overrides, dict):
+        raise SanspecError(
+            f"config: key 'runs': expected a mapping of run names to overrides, got {overrides!r}"
+        )
+    runs = {"main": validate(settings)}
+    for name, change in overrides.items():
+        if not str(name).replace("_", "").isalnum() or name in ("main", "raw"):
+            raise SanspecError(
+                f"config: key 'runs': bad run name {name!r}; letters, digits and _ only, not 'main' or 'raw'"
+            )
+        runs[str(name)] = validate(merge(settings, change or {}), name)
+    return runs
+
+
+def load(path: Path) -> Config:
+    """Settings of one run from a YAML file (with no `runs` in it), checked."""
+    try:
+        settings = yaml.safe_load(Path(path).read_text())
+    except OSError as fault:
+        raise SanspecError(f"config: cannot read {path}: {fault.strerror}; give --config FILE") from None
+    except yaml.YAMLError as fault:
+        raise SanspecError(f"config: {path} is not YAML: {fault}") from None
+    settings = dict(settings or {}) if isinstance(settings, dict) or settings is None else settings
+    if isinstance(settings, dict):
+        settings.pop("runs", None)
+    return validate(settings)
+
+
+def dump(config: Config) -> str:
+    """Settings as plain YAML, for `results/<run>/config.yaml`."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
