@@ -1,10 +1,12 @@
-"""Fixtures: a small sky, the loopback SDSS over it, an account there. Named in `pytest_plugins`, never imported."""
+"""Fixtures: a small sky, the loopback SDSS over it, an account there. Named in `pytest_plugins`, never
+imported.
+"""
 
 from pathlib import Path
 
 import pytest
-from loopback_sky import SECRET, USERS, make
 
+from loopback_sky import SECRET, USERS, make
 from sanspec.loopback import survey
 
 

@@ -18,14 +18,14 @@ PIXELS = 3840
 
 def identity(number: int) -> dict[str, int]:
     """Ids of galaxy `number`."""
-    plate = PLATES[number % len(PLATES)]
+    plate = PLATES[number % len(PLATES)] + 10 * (number // 600)
     ids = {"plate": plate, "mjd": 51602 + plate % 100, "fiberid": 1 + 7 * number % 640}
     objid = (1 << 60) | (301 << 48) | (756 << 32) | (3 << 29) | (100 << 16) | (number + 1)
     return ids | {"specobjid": int(sdss.pack(*ids.values(), 26)), "objid": objid}
 
 
 def image(number: int) -> np.ndarray:
-    """A lopsided galaxy (y, x, band) with a neighbour, bright enough to stand out of the noise [nanomaggies]."""
+    """A lopsided galaxy with a neighbour (y, x, band), well above the noise [nanomaggies]."""
     rng = np.random.default_rng([7, number])
     y, x = np.indices((cubes.SIDE, cubes.SIDE)) - (cubes.SIDE - 1) / 2
     angle = np.pi * rng.random()
@@ -46,11 +46,13 @@ def row(number: int, cube: np.ndarray) -> dict:
     values |= {f"petroRad_{band}": f"{rng.uniform(2, 9):.7g}" for band in cubes.BANDS}
     values |= {f"fiberMag_{band}": f"{mag:.7g}" for band, mag in zip(cubes.BANDS, fibre)}
     values |= {
-        "specObjID": ids["specobjid"], "objID": ids["objid"], "bestObjID": ids["objid"], "plate": ids["plate"],
-        "mjd": ids["mjd"], "fiberID": ids["fiberid"], "ra": f"{150 + 0.05 * number:.6f}", "dec": f"{2 + 0.01 * number:.6f}",
-        "firstrelease": "dr7", "programname": "legacy", "instrument": "SDSS", "run2d": "26", "class": "GALAXY",
-        "subClass": "", "z": f"{0.055 + 0.0015 * number:.7g}", "zerr": "1.3E-05", "zWarning": "0", "flags_r": flags,
-        "psfMagErr_r": "0.02", "spiral": "0", "elliptical": "1", "uncertain": "0", "snMedian_r": f"{rng.uniform(8, 30):.7g}",
+        "specObjID": ids["specobjid"], "objID": ids["objid"], "bestObjID": ids["objid"],
+        "plate": ids["plate"], "mjd": ids["mjd"], "fiberID": ids["fiberid"], "run2d": "26",
+        "ra": f"{150 + 0.05 * number:.6f}", "dec": f"{2 + 0.01 * number:.6f}",
+        "firstrelease": "dr7", "programname": "legacy", "instrument": "SDSS", "class": "GALAXY",
+        "subClass": "", "z": f"{0.055 + 0.0015 * (number % 60):.7g}", "zerr": "1.3E-05", "zWarning": "0",
+        "flags_r": flags, "psfMagErr_r": "0.02", "snMedian_r": f"{rng.uniform(8, 30):.7g}",
+        "spiral": "0", "elliptical": "1", "uncertain": "0",
     }  # fmt: skip
     return {name: str(values[name]) for name in NAMES}
 
@@ -62,7 +64,7 @@ def spectrum(number: int) -> bytes:
     zeros, ones = np.zeros(PIXELS, np.int32), np.ones(PIXELS)
     pixels = Spectrum(35800, flux, ones, zeros, zeros, ones, 0 * ones, 0 * flux + 10)
     about = np.zeros(1, speclite.SPECOBJ)
-    z = 0.055 + 0.0015 * number
+    z = 0.055 + 0.0015 * (number % 60)
     values = {
         "INSTRUMENT": b"SDSS", "PLATEQUALITY": b"good", "SPECPRIMARY": 1, "RUN2D": b"26", "CLASS": b"GALAXY",
         "SPECOBJID": f"{ids['specobjid']:>22d}".encode(), "BESTOBJID": str(ids["objid"]).encode(),
@@ -83,9 +85,17 @@ def make(folder: Path, count: int = COUNT) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     text = [",".join(NAMES), *(",".join(one.values()) for one in rows)]
     (folder / "catalogue.csv").write_text("\n".join(text) + "\n")
-    labels = np.zeros(count, [("specObjID", "<i8"), ("objID", "<i8"), ("z", "<f4"), ("ra", "<f8"), ("dec", "<f8")])
+    labels = np.zeros(
+        count, [("specObjID", "<i8"), ("objID", "<i8"), ("z", "<f4"), ("ra", "<f8"), ("dec", "<f8")]
+    )
     for number, one in enumerate(rows):
-        labels[number] = int(one["specObjID"]), int(one["objID"]), float(one["z"]), float(one["ra"]), float(one["dec"])
+        labels[number] = (
+            int(one["specObjID"]),
+            int(one["objID"]),
+            float(one["z"]),
+            float(one["ra"]),
+            float(one["dec"]),
+        )
         ids = identity(number)
         path = folder / "spectra" / sdss.file_name(ids["plate"], ids["mjd"], ids["fiberid"])
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +104,7 @@ def make(folder: Path, count: int = COUNT) -> Path:
     return folder
 
 
-# --------------------------------------------------------------------------------------------------------- settings
+# --------------------------------------------------------------------------------------------------- settings
 
 HTTP = {"rate": 5000.0, "backoff": 0.01, "read_timeout": 0.5, "connect_timeout": 2.0}
 SECRET = "correct-horse-battery"  # long enough to be looked for in logs

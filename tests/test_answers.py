@@ -4,8 +4,8 @@ import io
 
 import numpy as np
 import pytest
-from loopback_sky import lines, row
 
+from loopback_sky import lines, row
 from sanspec.archive import answers
 from sanspec.archive.answers import SqlError, TooLarge
 from sanspec.archive.session import Transient
@@ -13,7 +13,11 @@ from sanspec.errors import SanspecError
 from sanspec.loopback.server import HTML, THROTTLE
 from sanspec.query import COLUMNS, END, TOTAL, Column
 
-FEW = (Column("specObjID", "S.specObjID", "id"), Column("z", "S.z", "real"), Column("class", "S.class", "text"))
+FEW = (
+    Column("specObjID", "S.specObjID", "id"),
+    Column("z", "S.z", "real"),
+    Column("class", "S.class", "text"),
+)
 
 
 def read(text, columns=FEW):
@@ -24,7 +28,9 @@ def test_rows_are_typed_and_ids_exact():
     big = 2**64 - 1
     frame = read(f"#Table1\nspecObjID,z,class\n{big},6.06623E-06,GALAXY\n845594848269461504,null,null\n")
     assert frame["specObjID"].tolist() == [big, 845594848269461504] and frame["specObjID"].dtype == np.uint64
-    assert frame["z"][0] == 6.06623e-06 and np.isnan(frame["z"][1]) and frame["class"].tolist() == ["GALAXY", ""]
+    assert (
+        frame["z"][0] == 6.06623e-06 and np.isnan(frame["z"][1]) and frame["class"].tolist() == ["GALAXY", ""]
+    )
 
 
 def test_recorded_skyserver_answers_are_read(real_data):
@@ -53,7 +59,11 @@ def test_typed_headers_of_quick_jobs_are_understood():
 
 def test_zero_rows_keep_the_columns():
     frame = read("#Table1\nspecObjID,z,class\n")
-    assert len(frame) == 0 and list(frame) == ["specObjID", "z", "class"] and frame["specObjID"].dtype == np.uint64
+    assert (
+        len(frame) == 0
+        and list(frame) == ["specObjID", "z", "class"]
+        and frame["specObjID"].dtype == np.uint64
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +101,10 @@ def test_a_throttled_query_waits_a_minute():
 @pytest.mark.parametrize("guard", [END, TOTAL])
 def test_an_answer_cut_anywhere_is_never_taken_for_a_whole_one(guard):
     """Every prefix of an answer raises, or gives all rows, or (by END) fewer whole ones, or none at all."""
-    rows = [f"{10**17 + 1024 * n},0.1234{n},GALAXY," + ("end" if guard is END else "1000000012") for n in range(12)]
+    rows = [
+        f"{10**17 + 1024 * n},0.1234{n},GALAXY," + ("end" if guard is END else "1000000012")
+        for n in range(12)
+    ]
     text = "\n".join([f"specObjID,z,class,{guard.name}", *rows]) + "\n"
     whole = read(text, [*FEW, guard])
     assert len(whole) == 12 and guard.name not in whole
@@ -144,4 +157,4 @@ def test_memory_holds_a_block_at_a_time():
     one = ",".join(row(1, np.ones((64, 64, 5), np.float32)).values())
     text = ",".join(column.name for column in COLUMNS) + "\n" + 250 * f"{one}\n"
     sizes = [len(block) for block in answers.read(io.StringIO(text, newline=""), block=100)]
-    assert sizes == [100, 100, 50] and list(answers.read(lines(text)))[0].shape == (250, len(COLUMNS))
+    assert sizes == [100, 100, 50] and next(iter(answers.read(lines(text)))).shape == (250, len(COLUMNS))

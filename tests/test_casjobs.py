@@ -1,11 +1,13 @@
-"""CasJobs in both forms: the catalogue arrives whole, jobs outlive the process, and each fault of the user's is one line."""
+"""CasJobs in both forms: the catalogue arrives whole, jobs outlive the process, and each fault of the user's
+is one line.
+"""
 
 import json
 import logging
 
 import pytest
-from loopback_sky import SECRET, identity, settings
 
+from loopback_sky import SECRET, identity, settings
 from sanspec import catalogue, manifest, query
 from sanspec.archive import answers, casjobs, credentials, cubes
 from sanspec.archive import catalogue as source
@@ -59,7 +61,7 @@ def passing(sky):
     return {form: query.passes(frame, form, 0.05, 0.15) for form in query.FORMS}
 
 
-# ------------------------------------------------------------------------------------------------------- the catalogue
+# ---------------------------------------------------------------------------------------------- the catalogue
 
 
 def test_the_catalogue_arrives_whole(loopback, form, engine, tmp_path, sky):
@@ -78,7 +80,9 @@ def test_pages_are_put_together(loopback, account, engine, tmp_path):
 
 def test_without_a_list_every_object_is_asked_for(loopback, form, engine, tmp_path, sky):
     good = passing(sky)
-    assert Talk(loopback, tmp_path, form).rows(engine, [], ()) == (good["as_printed"] | good["corrected"]).sum()
+    assert (
+        Talk(loopback, tmp_path, form).rows(engine, [], ()) == (good["as_printed"] | good["corrected"]).sum()
+    )
 
 
 def test_a_list_without_objid_uses_the_catalogues_own(loopback, form, engine, tmp_path):
@@ -103,7 +107,7 @@ def test_an_answered_question_is_not_asked_again(loopback, form, engine, tmp_pat
     assert len(loopback.casjobs.jobs) == jobs and len(loopback.server.requests) - before < 10
 
 
-# ------------------------------------------------------------------------------------------------------------- restart
+# ---------------------------------------------------------------------------------------------------- restart
 
 
 def test_a_restarted_run_picks_up_the_running_job(loopback, form, engine, tmp_path):
@@ -149,11 +153,13 @@ def test_a_submission_whose_answer_is_lost_is_looked_up(loopback, account, engin
     assert len([job for job in loopback.casjobs.jobs.values() if "INTO" in job.query]) == 1
 
 
-# ----------------------------------------------------------------------------------------------------------- bad input
+# -------------------------------------------------------------------------------------------------- bad input
 
 
 @pytest.mark.parametrize("variable", ["SCISERVER_PASSWORD", "CASJOBS_PASSWORD"])
-def test_wrong_credentials_are_one_line_and_one_try(loopback, account, engine, tmp_path, monkeypatch, variable):
+def test_wrong_credentials_are_one_line_and_one_try(
+    loopback, account, engine, tmp_path, monkeypatch, variable
+):
     monkeypatch.setenv(f"SANSPEC_{variable}", "wrong-password")
     form = "casjobs" if "SCI" in variable else "casjobs_soap"
     with pytest.raises(SanspecError, match="does not accept") as caught:
@@ -238,7 +244,7 @@ def test_a_full_mydb_names_what_fills_it(loopback, form, engine, tmp_path):
         Talk(loopback, tmp_path, form).rows(engine, PAIRS)
     assert "drop what you do not need" in str(caught.value)
     loopback.database.quota = 80  # room for the list, not for the catalogue
-    with pytest.raises(SanspecError, match="MyDB is full.*_list_"):
+    with pytest.raises(SanspecError, match=r"MyDB is full.*_list_"):
         Talk(loopback, tmp_path, form).rows(engine, PAIRS)
     loopback.database.quota = 1000
     assert Talk(loopback, tmp_path, form).rows(engine, PAIRS) > 50
@@ -280,7 +286,7 @@ def test_passing_faults_of_the_query_cost_nothing(loopback, account, engine, tmp
         assert Talk(loopback, tmp_path / "b", "casjobs", replace=True).rows(other, PAIRS) == clean
 
 
-# ----------------------------------------------------------------------------------------------------- the SOAP output
+# -------------------------------------------------------------------------------------------- the SOAP output
 
 
 def test_an_output_without_an_address_is_asked_for_again(loopback, account, engine, tmp_path):
@@ -319,7 +325,7 @@ def test_a_document_type_is_refused(loopback, account, engine, tmp_path):
         _xml(Answer(200, {}, bomb))
 
 
-# -------------------------------------------------------------------------------------------------------------- secrets
+# ---------------------------------------------------------------------------------------------------- secrets
 
 
 def test_no_credential_is_left_anywhere(loopback, form, engine, tmp_path, caplog):

@@ -1,4 +1,6 @@
-"""The survey's database: ids survive in full in SQLite and in a real PostgreSQL; schema, catalogue, manifest, jobs."""
+"""The survey's database: ids survive in full in SQLite and in a real PostgreSQL; schema, catalogue, manifest,
+jobs.
+"""
 
 import os
 import shutil
@@ -12,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from loopback_sky import image, row
 from sqlalchemy import BigInteger, create_engine, insert, select, text, type_coerce
 
+from loopback_sky import image, row
 from sanspec import catalogue, config, manifest
 from sanspec.archive import answers
 from sanspec.archive.catalogue import write_csv
@@ -44,7 +46,9 @@ def postgres(tmp_path_factory):
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
 
     def run(*command):
-        subprocess.run([*as_user, *command], check=True, capture_output=True, env=environment, cwd=place, timeout=60)
+        subprocess.run(
+            [*as_user, *command], check=True, capture_output=True, env=environment, cwd=place, timeout=60
+        )
 
     data = place / "data"
     run(BINARIES / "initdb", "-D", data, "-U", "sanspec", "--auth=trust", "--no-sync", "-E", "UTF8")
@@ -94,17 +98,22 @@ def test_ids_of_the_full_range_survive_the_round_trip(url):
     with catalogue.database(url) as engine:
         with engine.begin() as connection:
             connection.execute(
-                insert(Download), [{"row": n + 1, "specobjid": i, "objid": 2**64 - 1 - i} for n, i in enumerate(EDGES)]
+                insert(Download),
+                [{"row": n + 1, "specobjid": i, "objid": 2**64 - 1 - i} for n, i in enumerate(EDGES)],
             )
         with engine.connect() as connection:
-            found = connection.execute(select(Download.specobjid, Download.objid).order_by(Download.row)).all()
+            found = connection.execute(
+                select(Download.specobjid, Download.objid).order_by(Download.row)
+            ).all()
             assert [tuple(one) for one in found] == [(i, 2**64 - 1 - i) for i in EDGES]
             for number in EDGES:
                 wanted = select(Download.row).where(Download.specobjid == number)
                 assert connection.scalars(wanted).one() == EDGES.index(number) + 1
             raw = connection.execute(select(type_coerce(Download.specobjid, BigInteger))).scalars().all()
             low = [number for number in EDGES if number < 2**63]
-            assert sorted(stored for stored in raw if stored >= 0) == sorted(low), "shown as they are elsewhere"
+            assert sorted(stored for stored in raw if stored >= 0) == sorted(low), (
+                "shown as they are elsewhere"
+            )
 
 
 def test_the_catalogue_comes_back_as_it_went_in(url, rows, tmp_path):
@@ -179,13 +188,22 @@ def test_a_database_of_another_schema_is_refused(url, version):
             catalogue.write_meta(engine, "schema", version)
         else:
             catalogue.Meta.__table__.drop(engine)
-    with pytest.raises(SanspecError, match=f"schema {version or 'none'}, this version needs 1"), catalogue.database(url):
+    with (
+        pytest.raises(SanspecError, match=f"schema {version or 'none'}, this version needs 1"),
+        catalogue.database(url),
+    ):
         pass
 
 
 @pytest.mark.parametrize(
     "url",
-    ["sqlite:////proc/none/x.db", "mysql://h/x", "postgresql+psycopg://u@127.0.0.1:1/x", "not a url", "oracle+x://"],
+    [
+        "sqlite:////proc/none/x.db",
+        "mysql://h/x",
+        "postgresql+psycopg://u@127.0.0.1:1/x",
+        "not a url",
+        "oracle+x://",
+    ],
 )
 def test_a_database_that_cannot_be_had_is_one_line(url):
     with pytest.raises(SanspecError) as caught, catalogue.database(url):
@@ -193,7 +211,9 @@ def test_a_database_that_cannot_be_had_is_one_line(url):
     assert "acquire.database" in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("secret", ["postgresql+psycopg://me:hunter2@h/x", "postgresql+psycopg://h/x?password=hunter2"])
+@pytest.mark.parametrize(
+    "secret", ["postgresql+psycopg://me:hunter2@h/x", "postgresql+psycopg://h/x?password=hunter2"]
+)
 def test_a_password_in_the_address_is_refused_unseen(secret):
     with pytest.raises(SanspecError, match="holds a password") as caught:
         config.validate({"acquire": {"database": secret}})

@@ -8,7 +8,7 @@ from specutils import Spectrum
 
 import toy
 from conftest import ROOT
-from sanspec import config, predictions, store
+from sanspec import config, store
 from sanspec.__main__ import main
 from sanspec.errors import Warn
 from sanspec.nets import build, predict
@@ -42,7 +42,7 @@ def nets(sky, tmp_path_factory):
         "fine_mask": own.mask,
     }
     galaxies = data.galaxies(own.specobjid, own.images, 4, **spectra)
-    for name in (*NAMES, "regressor"):
+    for name in NAMES:
         torch.manual_seed(0)
         model = build.build(name, train, layout)
         model.fit(galaxies)
@@ -205,11 +205,3 @@ def test_keeping_more_draws_than_are_made_is_refused(sky, nets, tmp_path, capsys
     settings = tmp_path / "c.yaml"
     settings.write_text(TINY.read_text().replace("keep: 2", "keep: 6"))
     refused(command(sky, nets, tmp_path, settings=settings), capsys, "keep=6 must not exceed draws=5")
-
-
-def test_regression_gives_a_spectrum_for_every_finite_image(sky, nets):
-    images = sky.sky.images[:5].copy()
-    images[2, 0, 0, 0] = np.nan
-    flux = predict.regress(nets / "regressor.safetensors", images)
-    assert flux.shape == (5, 4500) and np.isnan(flux[2]).all() and np.isfinite(flux[[0, 1, 3, 4]]).all()
-    assert predictions.fine_count(config.load(TINY).generate) == FINE

@@ -125,3 +125,17 @@ def test_a_constant_image_gives_finite_context(kind):
         tokens, vector = encoder(data.galaxies(np.arange(2), images, 4))
         assert vector.isfinite().all() and tokens.isfinite().all()
         assert vector.shape == (2, encoder.features) and tokens.shape[-1] == encoder.channels
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attention": (3,)},
+        {"attention": (-1,)},
+        {"widths": (30, 32), "attention": (0,)},
+        {"architecture": "paper", "widths": (16,), "attention": (0,)},
+    ],
+)
+def test_attention_where_it_cannot_be_is_refused(change):
+    with pytest.raises(ValueError, match="must name levels 0 to"):
+        Coarse(**change)

@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from conftest import ROOT
 from sanspec import query
 from sanspec.loopback import tsql
 
@@ -23,7 +23,7 @@ ALL_FLAGS = (
 
 
 def clauses(text):
-    """A query's clauses in lower case without white space: its select list as a set, its conditions as a set."""
+    """A query's columns, target, conditions and tables, in lower case without white space."""
     bare = re.sub(r"--[^\n]*", " ", text).lower()
     select, _, rest = bare.partition("into")
     into, _, rest = rest.partition("from")
@@ -39,9 +39,14 @@ def test_as_printed_is_appendix_b():
     ours = clauses(query.render("spectraGeneration", "MyTable_2", 0.05, 0.15, "as_printed", added=False))
     columns, into, conditions, tables = ours
     assert into == golden[1] and conditions == golden[2]
-    assert columns - {"p.objid"} == golden[0] - {"sp.objid"}, "the same 48 columns but for whose objID is named"
+    assert columns - {"p.objid"} == golden[0] - {"sp.objid"}, (
+        "the same 48 columns but for whose objID is named"
+    )
     assert len(golden[0]) == len(columns) == 48
-    spelt = {table.replace("ons.specobjid", "onsp.specobjid").replace("specobj ass", "specobjass") for table in tables}
+    spelt = {
+        table.replace("ons.specobjid", "onsp.specobjid").replace("specobj ass", "specobjass")
+        for table in tables
+    }
     assert spelt == golden[3]
 
 
@@ -75,7 +80,11 @@ def test_z_limits_are_settings():
 
 def test_anonymous_queries_stay_under_the_limit_of_an_address():
     def cost(columns):
-        return len(urlencode({"cmd": query.render_anonymous(columns, 10**18, 10**18 + 1, 0.05, 0.15), "format": "csv"}))
+        return len(
+            urlencode(
+                {"cmd": query.render_anonymous(columns, 10**18, 10**18 + 1, 0.05, 0.15), "format": "csv"}
+            )
+        )
 
     for length in (2048, 1500, 1100):
         groups = query.groups(length, cost)
@@ -96,22 +105,30 @@ def table(flags, z, errors):
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(
     rows=st.lists(
-        st.tuples(st.lists(st.sampled_from(ALL_FLAGS)), st.floats(0.03, 0.17), st.one_of(st.none(), st.floats(0, 0.5))),
+        st.tuples(
+            st.lists(st.sampled_from(ALL_FLAGS)),
+            st.floats(0.03, 0.17),
+            st.one_of(st.none(), st.floats(0, 0.5)),
+        ),
         min_size=1,
         max_size=40,
     )
 )
 def test_the_cuts_in_numpy_are_those_of_the_sql(rows):
-    flags = [int(np.bitwise_or.reduce(np.array([*f, query.BINNED1 if len(f) % 3 else 0]))) for f, _, _ in rows]
+    flags = [
+        int(np.bitwise_or.reduce(np.array([*f, query.BINNED1 if len(f) % 3 else 0]))) for f, _, _ in rows
+    ]
     frame = table(flags, [z for _, z, _ in rows], [np.nan if e is None else e for _, _, e in rows])
     connection = sqlite3.connect(":memory:")
     connection.execute("ATTACH ':memory:' AS mydb")
     wide = frame.assign(objID=frame["specObjID"], bestObjID=frame["specObjID"], mode=1, logMass=1.0)
     wide["class"] = "GALAXY"
     for name in ("SpecObj", "PhotoObjAll"):
-        wide.drop(columns=[c for c in wide if name == "PhotoObjAll" and c in ("z", "instrument", "specObjID")]).astype(
-            {c: "int64" for c in ("objID", "flags_r", "bestObjID")}
-        ).to_sql(name, connection, index=False)
+        wide.drop(
+            columns=[c for c in wide if name == "PhotoObjAll" and c in ("z", "instrument", "specObjID")]
+        ).astype({c: "int64" for c in ("objID", "flags_r", "bestObjID")}).to_sql(
+            name, connection, index=False
+        )
     zoo = ["p_mg", "p_el_debiased", "p_cs_debiased", "spiral", "elliptical", "uncertain"]
     wide[["specObjID", *zoo]].to_sql("zooSpec", connection, index=False)
     for name in query._MASSES.values():
@@ -119,7 +136,9 @@ def test_the_cuts_in_numpy_are_those_of_the_sql(rows):
     for form in (*query.FORMS, "either"):
         statement, _ = tsql.translate(ambiguous(query.render("t", None, 0.05, 0.15, form)))
         found = {row[0] for row in connection.execute(statement)}
-        masks = [query.passes(frame, one, 0.05, 0.15) for one in (query.FORMS if form == "either" else (form,))]
+        masks = [
+            query.passes(frame, one, 0.05, 0.15) for one in (query.FORMS if form == "either" else (form,))
+        ]
         assert found == set(np.flatnonzero(np.any(masks, axis=0)).tolist())
     connection.close()
 

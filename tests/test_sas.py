@@ -1,4 +1,6 @@
-"""Spectra: what arrives is whole and the right one; every other thing is refused, told, and fetched again or listed."""
+"""Spectra: what arrives is whole and the right one; every other thing is refused, told, and fetched again or
+listed.
+"""
 
 import csv
 import os
@@ -8,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from loopback_sky import COUNT, identity, row, settings, spectrum
 
+from loopback_sky import COUNT, identity, row, settings, spectrum
 from sanspec import catalogue, manifest, packed, specfile
 from sanspec.archive import answers, download, sas
 from sanspec.archive.sas import Sas, Wanted
@@ -42,7 +44,7 @@ def at(tmp_path):
     return write
 
 
-# --------------------------------------------------------------------------------------------------- what is a spectrum
+# ----------------------------------------------------------------------------------------- what is a spectrum
 
 
 def test_a_whole_file_passes(at):
@@ -110,7 +112,7 @@ def test_addresses_are_the_published_ones():
     assert "redux/v5_10_0/spectra/lite/10000/spec-10000-57346-0003.fits" in boss.url(default)
 
 
-# ------------------------------------------------------------------------------------------------------------- fetching
+# --------------------------------------------------------------------------------------------------- fetching
 
 
 @pytest.fixture
@@ -130,7 +132,20 @@ def fetch(source, folder, *numbers, reason=""):
 
 @pytest.mark.parametrize(
     "kind",
-    ["429", "503", "500", "html", "truncated", "hang", "hang_body", "reset", "short", "other_object", "bad_tdim", "all_nan"],
+    [
+        "429",
+        "503",
+        "500",
+        "html",
+        "truncated",
+        "hang",
+        "hang_body",
+        "reset",
+        "short",
+        "other_object",
+        "bad_tdim",
+        "all_nan",
+    ],
 )
 def test_a_passing_fault_costs_a_try(client, loopback, sky, kind):
     loopback.faults.add("spectrum", kind)
@@ -140,7 +155,7 @@ def test_a_passing_fault_costs_a_try(client, loopback, sky, kind):
     assert outcome.state == "done" and path.read_bytes() == (sky / "spectra" / wanted(3).file).read_bytes()
     assert outcome.attempts == 2 and len(outcome.sha256) == 64 and outcome.bytes == path.stat().st_size
     assert sorted(p.name for p in path.parent.iterdir()) == [path.name], "no part is left"
-    assert not os.access(path, os.W_OK) or os.geteuid() == 0 and path.stat().st_mode & 0o222 == 0
+    assert not os.access(path, os.W_OK) or (os.geteuid() == 0 and path.stat().st_mode & 0o222 == 0)
 
 
 def test_a_broken_transfer_is_resumed(client, loopback):
@@ -176,7 +191,9 @@ def test_an_error_page_is_never_taken_for_the_archives_last_word(client, loopbac
     loopback.faults.add("spectrum", "html", times=99)
     source, folder = client(http={"attempts": 5})
     outcome = fetch(source, folder, 3)[0]
-    assert outcome.state == "failed" and outcome.reason == "HTML page instead of FITS" and outcome.attempts == 5
+    assert (
+        outcome.state == "failed" and outcome.reason == "HTML page instead of FITS" and outcome.attempts == 5
+    )
 
 
 def test_what_stands_there_is_taken_over(client, loopback):
@@ -233,7 +250,7 @@ def test_digests_are_of_the_bytes_that_stand_there(client):
     assert outcome.sha256 == download.digest(folder / wanted(5).file)
 
 
-# --------------------------------------------------------------------------------------------------------------- SPARCL
+# ----------------------------------------------------------------------------------------------------- SPARCL
 
 
 def test_sparcl_gives_files_of_the_same_form(client, sky):
@@ -246,7 +263,9 @@ def test_sparcl_gives_files_of_the_same_form(client, sky):
         assert np.array_equal(np.rint(1e4 * theirs.loglam), np.rint(1e4 * ours.loglam))
         assert np.allclose(theirs.flux, ours.flux, rtol=1e-6) and np.array_equal(theirs.ivar, ours.ivar)
         assert np.array_equal(theirs.and_mask, ours.and_mask) and np.allclose(theirs.wdisp, ours.wdisp)
-        assert theirs.about.specobjid == wanted(number).specobjid and theirs.about.objid == wanted(number).objid
+        assert (
+            theirs.about.specobjid == wanted(number).specobjid and theirs.about.objid == wanted(number).objid
+        )
         assert abs(theirs.about.z - ours.about.z) < 1e-7 and not specfile.refuse(theirs.about)
 
 
@@ -276,7 +295,7 @@ def test_an_unknown_release_is_one_line(client):
         fetch(source, folder, 1)
 
 
-# ------------------------------------------------------------------------------------------------------ the whole survey
+# ------------------------------------------------------------------------------------------- the whole survey
 
 
 @pytest.fixture
@@ -300,7 +319,9 @@ def survey(loopback, tmp_path, sky):
 def same_files(folder, sky):
     """Whether a folder holds the sky's spectra and nothing else."""
     ours = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    theirs = {path.relative_to(sky / "spectra"): path.read_bytes() for path in (sky / "spectra").rglob("*.fits")}
+    theirs = {
+        path.relative_to(sky / "spectra"): path.read_bytes() for path in (sky / "spectra").rglob("*.fits")
+    }
     return ours == theirs
 
 
@@ -359,7 +380,7 @@ def test_a_users_fault_in_a_thread_stops_the_run_and_keeps_what_came(survey, loo
     assert counts["done"] > 0 and counts["done"] + counts["pending"] == COUNT
 
 
-# -------------------------------------------------------------------------------------------------------------- packing
+# ---------------------------------------------------------------------------------------------------- packing
 
 
 def test_packed_spectra_come_out_bit_for_bit(survey, sky):

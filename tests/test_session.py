@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from loopback_sky import HTTP, SECRET
 
+from loopback_sky import HTTP, SECRET
 from sanspec.archive import credentials
 from sanspec.archive.credentials import Credentials
 from sanspec.archive.session import Refused, Session, Stopped, Transient, parse_retry_after
@@ -95,7 +95,11 @@ def test_waits_grow_and_are_spread():
         waits = [[client.backoff(n) for _ in range(300)] for n in range(1, 8)]
     for n, values in enumerate(waits):
         middle = min(2.0 * 2**n, 20.0)
-        assert min(values) >= 0.5 * middle and max(values) <= 1.5 * middle and max(values) - min(values) > 0.5 * middle
+        assert (
+            min(values) >= 0.5 * middle
+            and max(values) <= 1.5 * middle
+            and max(values) - min(values) > 0.5 * middle
+        )
 
 
 def test_retry_after_holds_every_thread_back(server):
@@ -161,7 +165,7 @@ def test_a_stop_ends_every_wait(server):
     assert time.monotonic() - begun < 5
 
 
-# ----------------------------------------------------------------------------------------------------------- secrets
+# ---------------------------------------------------------------------------------------------------- secrets
 
 
 def test_a_secret_goes_to_https_alone():
@@ -177,7 +181,10 @@ def test_a_secret_does_not_follow_a_redirect(server):
 
     server.routes.append((Route("away", "GET", "/away", away), __import__("re").compile("/away")))
     with other, session() as client:
-        assert client.call("GET", f"{server.base}/away", secret=True, headers={"X-Auth-Token": "t"}).status == 302
+        assert (
+            client.call("GET", f"{server.base}/away", secret=True, headers={"X-Auth-Token": "t"}).status
+            == 302
+        )
         assert not other.requests
         assert client.call("GET", f"{server.base}/away").status == 200 and len(other.requests) == 1
 
@@ -188,7 +195,13 @@ def test_netrc_is_not_sent(server, tmp_path, monkeypatch):
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     seen = []
     server.routes.insert(
-        0, (Route("spectrum", "GET", "/page", lambda request: (seen.append(request.headers), page(request))[1]), server.routes[0][1])
+        0,
+        (
+            Route(
+                "spectrum", "GET", "/page", lambda request: (seen.append(request.headers), page(request))[1]
+            ),
+            server.routes[0][1],
+        ),
     )
     with session() as client:
         client.call("GET", f"{server.base}/page")
@@ -259,6 +272,9 @@ def unsigned(tmp_path):
 
 
 def test_a_certificate_that_does_not_verify_stops_the_run(unsigned):
-    with session() as client, pytest.raises(SanspecError, match="certificate of https://127.0.0.1:.* does not verify"):
+    with (
+        session() as client,
+        pytest.raises(SanspecError, match=r"certificate of https://127\.0\.0\.1:.* does not verify"),
+    ):
         client.call("GET", unsigned, secret=True)
     assert client.tally["requests"] == 1, "no second try"

@@ -1,4 +1,6 @@
-"""Anonymous SQL: slices within every limit, resumed, throttled; the loopback server speaks what astroquery expects."""
+"""Anonymous SQL: slices within every limit, resumed, throttled; the loopback server speaks what astroquery
+expects.
+"""
 
 import sys
 import warnings
@@ -9,8 +11,8 @@ import pandas as pd
 import pytest
 import requests
 from astropy.table import Table
-from loopback_sky import identity, settings
 
+from loopback_sky import identity, settings
 from sanspec import query
 from sanspec.archive import answers
 from sanspec.archive import catalogue as source
@@ -54,7 +56,11 @@ def everything(sky):
 
 def test_a_query_gives_its_rows(ask):
     rows = ask().ask(ASK, (*PAIR, TOTAL))
-    assert len(rows) == 30 and rows["specObjID"].dtype == np.uint64 and identity(0)["specobjid"] in rows["specObjID"].values
+    assert (
+        len(rows) == 30
+        and rows["specObjID"].dtype == np.uint64
+        and identity(0)["specobjid"] in rows["specObjID"].values
+    )
 
 
 def test_slices_hold_every_object_once_and_exactly(ask, tmp_path, sky):
@@ -90,7 +96,9 @@ def test_a_query_that_runs_too_long_is_halved(ask, loopback, tmp_path, monkeypat
     run = loopback.database.run
 
     def slow(text, *more, **options):
-        ids = [int(word) for word in text.replace("BETWEEN", " ").split() if word.isdigit() and len(word) > 12]
+        ids = [
+            int(word) for word in text.replace("BETWEEN", " ").split() if word.isdigit() and len(word) > 12
+        ]
         if ids and (ids[1] - ids[0]) >> 50 > 20:
             raise loopback_fault("Execution Timeout Expired. The timeout period elapsed.")
         return run(text, *more, **options)
@@ -107,7 +115,7 @@ def loopback_fault(words):
 
 
 def test_one_plate_that_is_too_much_ends_the_run(ask, tmp_path):
-    with pytest.raises(SanspecError, match="cuts even plate .* short.*CasJobs"):
+    with pytest.raises(SanspecError, match=r"cuts even plate .* short.*CasJobs"):
         whole(ask(query_rows=10), tmp_path / "s", first=260, last=800)
 
 
@@ -125,7 +133,9 @@ def test_a_throttle_message_is_waited_out(ask, loopback):
     assert len(loopback.server.requests) == 3
 
 
-@pytest.mark.parametrize("kind", ["429", "503", "500", "html", "truncated", "short", "hang", "hang_body", "reset"])
+@pytest.mark.parametrize(
+    "kind", ["429", "503", "500", "html", "truncated", "short", "hang", "hang_body", "reset"]
+)
 def test_passing_faults_cost_nothing(ask, loopback, kind):
     loopback.faults.add("sql", kind, times=2)
     assert len(ask().ask(ASK, (*PAIR, TOTAL))) == 30
@@ -148,7 +158,8 @@ def test_the_databases_errors_are_final(ask, loopback, text, kind, words):
 
 def test_two_columns_called_z_are_refused(ask):
     """SkyServer renames the second: the first, a magnitude, would pass for a redshift."""
-    text = "SELECT S.specObjID, P.modelMag_r as z, S.z FROM SpecObj S JOIN PhotoObjAll P ON P.objID = S.bestObjID"
+    tables = "SpecObj S JOIN PhotoObjAll P ON P.objID = S.bestObjID"
+    text = f"SELECT S.specObjID, P.modelMag_r as z, S.z FROM {tables}"
     with pytest.raises(SanspecError, match="unknown: z1"):
         ask().ask(text, PAIR)
 
@@ -194,7 +205,7 @@ def test_repeated_rows_count_once():
     assert sum(map(len, chooser.choose([frame, frame]))) == 2 and chooser.report()["repeated"] == 4
 
 
-# -------------------------------------------------------------------------------------------------------- the oracle
+# ------------------------------------------------------------------------------------------------- the oracle
 
 
 @pytest.fixture
@@ -213,14 +224,18 @@ def astroquery(loopback, tmp_path, monkeypatch):
 def test_astroquery_reads_the_same_rows(astroquery, ask):
     ours = ask().ask(ASK, (*PAIR, TOTAL))
     for release in (12, 17):
-        theirs = astroquery.query_sql("SELECT specObjID, z FROM SpecObj WHERE z < 0.1", data_release=release, cache=False)
+        theirs = astroquery.query_sql(
+            "SELECT specObjID, z FROM SpecObj WHERE z < 0.1", data_release=release, cache=False
+        )
         assert theirs["specObjID"].astype(np.uint64).tolist() == ours["specObjID"].tolist()
         assert np.allclose(theirs["z"], ours["z"])
 
 
 def test_astroquery_gets_the_same_spectrum(astroquery, sky):
     ids = identity(4)
-    match = Table({"plate": [ids["plate"]], "mjd": [ids["mjd"]], "fiberID": [ids["fiberid"]], "run2d": ["26"]})
+    match = Table(
+        {"plate": [ids["plate"]], "mjd": [ids["mjd"]], "fiberID": [ids["fiberid"]], "run2d": ["26"]}
+    )
     found = astroquery.get_spectra(matches=match, data_release=12, cache=False, show_progress=False)
     assert found[0][1].columns.names[:3] == ["flux", "loglam", "ivar"] and len(found[0][1].data) == 3840
 

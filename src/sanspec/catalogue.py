@@ -133,7 +133,7 @@ def database(url: str) -> Iterator[Engine]:
 
     Raises SanspecError (one line, no password) when it cannot be reached or is not of this schema version.
     """
-    with _explained(url, OSError):
+    with _explained(url, OSError, ImportError):
         engine = _engine(url)
     try:
         with _explained(url):
@@ -150,6 +150,8 @@ def _explained(url: str, *more: type[Exception]) -> Iterator[None]:
         yield
     except (SQLAlchemyError, *more) as fault:
         words = " ".join(str(getattr(fault, "orig", None) or fault).split())[:300]
+        if isinstance(fault, ImportError):
+            words = f"this kind of database needs a driver: pip install 'sanspec[postgres]' ({words})"
         raise SanspecError(
             f"acquire.database {_shown(url)}: {words}; allowed: sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
         ) from None

@@ -1,28 +1,25 @@
-"""Emission lines on continuum-subtracted spectra: Gaussians fitted with astropy.modeling, equivalent widths, errors.
+"""Emission lines of continuum-subtracted spectra: fluxes, equivalent widths, which are there.
 
-Lines are fitted in four stretches of the rest frame, each with a straight residual continuum. A line is a
-Gaussian of the instrument's line spread broadened by a dispersion of its own >= 0, so that no line is
-narrower than the instrument; doublets of one upper level are one line. First Halpha and [N II] share velocity
-and dispersion; a line of signal to noise `own_snr` then gets its own, weaker ones take those of the strongest
-line, so that no noise peak is chased. Fluxes may come out negative: a line is absent by the rule of
-`present`, not by the fit's bound.
+Lines are fitted in four stretches of the rest frame. First Halpha and [N II] share velocity and dispersion; a
+line of signal to noise `own_snr` then gets its own, weaker ones take those of the strongest line, so that no
+noise peak is chased. Fluxes may come out negative: a line is absent by the rule of `present`, not by the
+fit's bound.
 """
 
-import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from astropy.modeling import Fittable1DModel, Parameter
-from astropy.modeling.fitting import TRFLSQFitter
 from jaxtyping import Bool, Float
+from scipy.ndimage import median_filter
 
-from sanspec import grid, noise
+from sanspec import grid
 from sanspec.config import Lines
 from sanspec.errors import Warn
 from sanspec.lines import EMISSION_LINES, EmissionLine
+from sanspec.profiles import Fit, Window, coverage, release, solve, start_model
 
-STRETCHES = {  # rest-frame vacuum range [Angstrom] and lines of each fit; the first gives the kinematics of weak lines
+STRETCHES = {  # rest-frame vacuum range [Angstrom] and lines; weak lines take the kinematics of the first
     "red": ((6480.0, 6660.0), ("h_alpha", "n_ii_6583")),
     "sulphur": ((6660.0, 6790.0), ("s_ii_6716", "s_ii_6731")),
     "blue": ((4790.0, 5080.0), ("h_beta", "o_iii_5007")),
@@ -30,27 +27,14 @@ STRETCHES = {  # rest-frame vacuum range [Angstrom] and lines of each fit; the f
 }
 SIDE = (50.0, 90.0)  # distance from a line [Angstrom] between which its continuum is averaged, on either side
 NAMES = tuple(EMISSION_LINES)
+DIAGRAM = ("h_beta", "o_iii_5007", "h_alpha", "n_ii_6583")  # lines on which classes rest
+_WEIGHT_PIXELS = 31  # of the running median of the weights
 _LEAST_PIXELS = 20  # good pixels of a stretch below which nothing is fitted
 
 
 @dataclass(frozen=True)
-class Window:
-    """One stretch of one continuum-subtracted spectrum, rest frame.
-
-    wave (pix): vacuum Angstrom; flux, ivar (pix): any flux density and its inverse variance, 0 = masked;
-    correlation (lag, pix): of its noise; lsf (pix): standard deviation of the line spread [Angstrom].
-    """
-
-    wave: Float[np.ndarray, " pix"]
-    flux: Float[np.ndarray, " pix"]
-    ivar: Float[np.ndarray, " pix"]
-    correlation: Float[np.ndarray, "lag pix"]
-    lsf: Float[np.ndarray, " pix"]
-
-
-@dataclass(frozen=True)
 class Line:
-    """A fitted line: flux [flux density times Angstrom, rest frame] and error, v and sigma [km/s], WARN bits."""
+    """A fitted line: flux [flux density x Angstrom, rest] and its error, v and sigma [km/s], WARN bits."""
 
     flux: float = np.nan
     error: float = np.nan
@@ -59,177 +43,11 @@ class Line:
     warn: int = int(Warn.NO_LINE)
 
 
-# -------------------------------------------------------------------------------------------------- model
-
-
-@functools.cache
-def profile_model(names: tuple[str, ...], slots: tuple[int, ...]) -> type[Fittable1DModel]:
-    """An astropy model of lines over a straight continuum; lines of one slot share velocity and dispersion.
-
-    Parameters: `flux_<line>`, then `v_<slot>` and `sigma_<slot>` [km/s], `level` and `tilt` (per 100
-    Angstrom). Instances need `spread`, the standard deviation of the line spread [Angstrom] at each member of
-    each line.
-    """
-    fluxes = {f"flux_{name}": Parameter(default=0.0) for name in names}
-    kinematics = {}
-    for slot in range(max(slots) + 1):
-        kinematics |= {f"v_{slot}": Parameter(default=0.0), f"sigma_{slot}": Parameter(default=100.0)}
-    base = {"level": Parameter(default=0.0), "tilt": Parameter(default=0.0)}
-    methods = {"evaluate": _evaluate, "fit_deriv": _derivatives, "col_fit_deriv": True}
-    facts = {"lines": tuple(EMISSION_LINES[name] for name in names), "slots": slots, "spread": None}
-    return type("Profiles", (Fittable1DModel,), fluxes | kinematics | base | methods | facts)
-
-
-def _members(model, x, parameters):
-    """For each line: unit-flux profile, and its derivatives by velocity and dispersion."""
-    count = len(model.lines)
-    for k, (line, slot, spreads) in enumerate(zip(model.lines, model.slots, model.spread)):
-        v, sigma = (float(np.ravel(parameters[count + 2 * slot + j])[0]) for j in (0, 1))
-        total, by_v, by_sigma = np.zeros(np.shape(x)), np.zeros(np.shape(x)), np.zeros(np.shape(x))
-        for (wave, ratio), spread in zip(line.members, spreads):
-            centre, own = wave * (1 + v / grid.C_KMS), sigma / grid.C_KMS * wave
-            width = np.hypot(spread, own)
-            offset = (x - centre) / width
-            bell = ratio * np.exp(-0.5 * offset**2) / (np.sqrt(2 * np.pi) * width)
-            total += bell
-            by_v += bell * offset / width * wave / grid.C_KMS
-            by_sigma += bell * (offset**2 - 1) / width * own / width * wave / grid.C_KMS
-        yield k, slot, total, by_v, by_sigma
-
-
-def _evaluate(self, x, *parameters):
-    """The model at rest-frame wavelengths x."""
-    level, tilt = parameters[-2:]
-    result = level + tilt * (x - self.middle) / 100.0
-    for k, _, profile, _, _ in _members(self, x, parameters):
-        result = result + parameters[k] * profile
-    return result
-
-
-def _derivatives(self, x, *parameters):
-    """Derivatives of the model by every parameter, in their order."""
-    count = len(self.lines)
-    columns = [np.zeros(np.shape(x)) for _ in parameters]
-    for k, slot, profile, by_v, by_sigma in _members(self, x, parameters):
-        flux = float(np.ravel(parameters[k])[0])
-        columns[k] = profile
-        columns[count + 2 * slot] = columns[count + 2 * slot] + flux * by_v
-        columns[count + 2 * slot + 1] = columns[count + 2 * slot + 1] + flux * by_sigma
-    columns[-2], columns[-1] = np.ones(np.shape(x)), (x - self.middle) / 100.0
-    return columns
-
-
 # --------------------------------------------------------------------------------------------------- fits
 
 
-@dataclass(frozen=True)
-class Fit:
-    """A fitted model with the covariance of its free parameters, which are `free` of all."""
-
-    model: Fittable1DModel
-    names: tuple[str, ...]
-    free: tuple[str, ...]
-    covariance: Float[np.ndarray, "free free"]
-
-    def flux(self, name: str) -> tuple[float, float]:
-        """Flux of a line and its error."""
-        at = self.free.index(f"flux_{name}")
-        return float(getattr(self.model, f"flux_{name}").value), float(np.sqrt(self.covariance[at, at]))
-
-    def snr(self, name: str) -> float:
-        """Signal to noise of a line."""
-        flux, error = self.flux(name)
-        return flux / error if error > 0 else 0.0
-
-    def kinematics(self, name: str) -> tuple[float, float]:
-        """Velocity and dispersion of a line [km/s]."""
-        slot = self.model.slots[self.names.index(name)]
-        return float(getattr(self.model, f"v_{slot}").value), float(
-            getattr(self.model, f"sigma_{slot}").value
-        )
-
-
-def start_model(window: Window, names: tuple[str, ...], slots: tuple[int, ...]) -> Fittable1DModel:
-    """A model of these lines with the line spread of the window, all kinematics fixed."""
-    model = profile_model(names, slots)()
-    model.middle = 0.5 * (window.wave[0] + window.wave[-1])
-    model.spread = [
-        [float(np.interp(wave, window.wave, window.lsf)) for wave, _ in line.members] for line in model.lines
-    ]
-    for slot in set(slots):
-        for parameter in (f"v_{slot}", f"sigma_{slot}"):
-            getattr(model, parameter).fixed = True
-    return model
-
-
-def release(model: Fittable1DModel, slot: int, settings: Lines) -> None:
-    """Free velocity and dispersion of a slot within the bounds of the settings."""
-    v, sigma = getattr(model, f"v_{slot}"), getattr(model, f"sigma_{slot}")
-    v.fixed = sigma.fixed = False
-    v.bounds, sigma.bounds = (-settings.v_max, settings.v_max), (0.0, settings.sigma_max)
-    sigma.value = np.clip(
-        sigma.value, 20.0, 0.9 * settings.sigma_max
-    )  # at 0 the fit would have no slope to follow
-
-
-def solve(window: Window, model: Fittable1DModel, names: tuple[str, ...]) -> Fit:
-    """The model fitted to the good pixels, weighted by their noise; covariance from the noise covariance.
-
-    The estimator is that of independent pixels; its covariance is that of the true, banded noise carried
-    through it.
-    """
-    use = window.ivar > 0
-    x, y, weights = window.wave[use], window.flux[use], np.sqrt(window.ivar[use])
-    _set_linear(model, names, x, y, weights)
-    if not all(model.fixed[name] for name in model.param_names if name.startswith(("v_", "sigma_"))):
-        scale = float(np.abs(y).max()) or 1.0
-        model = _fitted(model, x, y / scale, weights * scale, names, scale)
-    return Fit(model, names, *_covariance(window, model))
-
-
-def _fitted(model, x, y, weights, names, scale) -> Fittable1DModel:
-    """The nonlinear fit, in units that make all parameters of order one."""
-    linear = [f"flux_{name}" for name in names] + ["level", "tilt"]
-    for parameter in linear:
-        setattr(model, parameter, getattr(model, parameter).value / scale)
-    fitted = TRFLSQFitter()(model, x, y, weights=weights, maxiter=100, filter_non_finite=False)
-    for parameter in linear:
-        setattr(fitted, parameter, getattr(fitted, parameter).value * scale)
-    return fitted
-
-
-def _set_linear(model, names, x, y, weights) -> None:
-    """Fluxes and continuum at the least squares for the model's present kinematics."""
-    columns = model.fit_deriv(x, *model.parameters)
-    chosen = [k for k, name in enumerate(model.param_names) if not name.startswith(("v_", "sigma_"))]
-    design = np.array([columns[k] for k in chosen]).T
-    best = np.linalg.lstsq(design * weights[:, None], y * weights, rcond=None)[0]
-    for k, value in zip(chosen, best):
-        setattr(model, model.param_names[k], value)
-
-
-def _covariance(window: Window, model: Fittable1DModel) -> tuple[tuple[str, ...], np.ndarray]:
-    """Free parameters (those at a bound left out) and their covariance under the window's noise."""
-    columns = model.fit_deriv(window.wave, *model.parameters)
-    free = [
-        k for k, name in enumerate(model.param_names) if not model.fixed[name] and not _stuck(model, name)
-    ]
-    design = np.array([columns[k] for k in free])
-    normal = (design * window.ivar) @ design.T
-    gain = np.linalg.pinv(normal, hermitian=True) @ (design * window.ivar)
-    spread = noise.covariance_times(gain, window.ivar, window.correlation)
-    return tuple(model.param_names[k] for k in free), gain @ spread.T
-
-
-def _stuck(model: Fittable1DModel, name: str) -> bool:
-    """Whether a parameter stands at its bound."""
-    low, high = model.bounds[name]
-    value = getattr(model, name).value
-    return (low is not None and value <= low + 1e-3) or (high is not None and value >= high - 1e-3)
-
-
 def fit_lines(windows: dict[str, Window], settings: Lines) -> dict[str, Line]:
-    """Every line of a spectrum from its stretches (`cut`); a line that cannot be measured is NaN with NO_LINE."""
+    """Every line of a spectrum from its stretches (`cut`); one that cannot be measured is NaN, NO_LINE."""
     found = {name: Line() for name in NAMES}
     reference = 0.0, settings.sigma_start
     for stretch, (_, names) in STRETCHES.items():
@@ -282,29 +100,13 @@ def own_kinematics(
 
 
 def read_line(window: Window, fit: Fit, name: str, settings: Lines) -> Line:
-    """A line of a fit; NaN and its bits where its core is masked or its dispersion stands at the upper bound."""
+    """A line of a fit; NaN and its bits where its core is masked or it meets the bounds of the settings."""
     v, sigma = fit.kinematics(name)
     if coverage(window, EMISSION_LINES[name], v, sigma) < settings.coverage:
         return Line()
     if sigma >= settings.sigma_max - 1e-3 or abs(v) >= settings.v_max - 1e-3:
         return Line(warn=int(Warn.NO_LINE | Warn.AT_BOUND))
     return Line(*fit.flux(name), v, sigma, 0)
-
-
-def coverage(window: Window, line: EmissionLine, v: float, sigma: float) -> float:
-    """Part of a line's squared profile, which is what weighs in the fit, that lies on good pixels."""
-    total, good = 0.0, 0.0
-    for wave, ratio in line.members:
-        width = np.hypot(np.interp(wave, window.wave, window.lsf), sigma / grid.C_KMS * wave)
-        edges = np.arange(wave - 4 * width, wave + 4 * width, np.diff(window.wave).min()) * (
-            1 + v / grid.C_KMS
-        )
-        bell = ratio**2 * np.exp(-(((edges - edges.mean()) / width) ** 2))
-        near = np.clip(np.searchsorted(window.wave, edges), 0, len(window.wave) - 1)
-        inside = (edges >= window.wave[0]) & (edges <= window.wave[-1])
-        total += bell.sum()
-        good += bell[inside & (window.ivar[near] > 0)].sum()
-    return good / total
 
 
 # ------------------------------------------------------------------------------------------------ spectra
@@ -326,6 +128,25 @@ class Spectra:
     z: Float[np.ndarray, " gal"]
 
 
+def predicted(
+    observed: Spectra,
+    flux: Float[np.ndarray, "gal pix"],
+    stars: Float[np.ndarray, "gal pix"],
+    lsf: Float[np.ndarray, "gal pix"],
+    z: Float[np.ndarray, " gal"],
+) -> Spectra:
+    """Predicted spectra as `Spectra`: they have no noise of their own and borrow the observed member's.
+
+    Every pixel has the median inverse variance of the pair's observed member, and its noise correlation:
+    errors say how well the line would be seen in such an observation, so that one rule of absence serves
+    both.
+    """
+    good = np.where(observed.ivar > 0, observed.ivar, np.nan).astype(np.float64)
+    level = np.array([np.nanmedian(row) if np.isfinite(row).any() else 0.0 for row in good])
+    ivar = np.where(np.isfinite(flux), level[:, None], 0.0)
+    return Spectra(flux, stars, ivar, observed.correlation, lsf, z)
+
+
 def cut(spectra: Spectra, row: int, settings: Lines) -> dict[str, Window]:
     """The stretches of one spectrum in its rest frame; those with too few good pixels are left out.
 
@@ -341,14 +162,26 @@ def cut(spectra: Spectra, row: int, settings: Lines) -> dict[str, Window]:
         at = slice(*np.searchsorted(rest, [low, high]))
         if good[at].sum() < _LEAST_PIXELS:
             continue
+        ivar = np.where(good[at], spectra.ivar[row, at], 0.0).astype(np.float64) / (1 + z) ** 2
         found[name] = Window(
             wave=rest[at],
             flux=np.where(good[at], residual[at], 0.0) * (1 + z),
-            ivar=np.where(good[at], spectra.ivar[row, at], 0.0).astype(np.float64) / (1 + z) ** 2,
+            ivar=ivar,
+            weight=smooth_weight(ivar),
             correlation=spectra.correlation[row][:, at],
             lsf=spectra.lsf[row, at] / (1 + z) / grid.FWHM_PER_SIGMA,
         )
     return found
+
+
+def smooth_weight(ivar: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
+    """Weights of the pixels in a fit: the running median of their inverse variance, 0 at masked ones.
+
+    Rebinning makes the noise of neighbours differ, according to how many native pixels a bin averages, and
+    where the native pixels sample a line barely, weighting by it takes 3 % from its flux.
+    """
+    level = median_filter(np.where(ivar > 0, ivar, np.median(ivar[ivar > 0])), _WEIGHT_PIXELS, mode="nearest")
+    return np.where(ivar > 0, level, 0.0)
 
 
 def night_sky(settings: Lines) -> Bool[np.ndarray, " pix"]:
@@ -360,7 +193,7 @@ def night_sky(settings: Lines) -> Bool[np.ndarray, " pix"]:
 def continuum(
     stars: Float[np.ndarray, "gal pix"], z: Float[np.ndarray, " gal"], wave: float
 ) -> Float[np.ndarray, " gal"]:
-    """Mean of the stellar continuum between 50 and 90 A on either side of a line (rest frame); NaN unless positive.
+    """Mean stellar continuum 50 to 90 A (rest frame) on either side of a line; NaN unless positive.
 
     For Halpha close to the sidebands of the MaNGA pipeline (6483-6513 and 6623-6653 A).
     """
@@ -372,7 +205,7 @@ def continuum(
 
 
 def equivalent_width(line: EmissionLine, fitted: Line, spread: float, level: float) -> float:
-    """Equivalent width [Angstrom, rest frame] of a fitted line over its continuum by specutils: positive in emission.
+    """Equivalent width [Angstrom, rest frame] of a fitted line by specutils, positive in emission.
 
     spread: FWHM of the line spread [Angstrom, rest]; level: continuum, in the unit of the flux density at
     rest. specutils counts absorption positive, so its sign is turned here.
@@ -392,7 +225,7 @@ def equivalent_width(line: EmissionLine, fitted: Line, spread: float, level: flo
 def present(
     flux: Float[np.ndarray, "*gal"], error: Float[np.ndarray, "*gal"], least_snr: float
 ) -> Bool[np.ndarray, "*gal"]:
-    """Whether a line is there: its fitted flux is positive, and `least_snr` times its error where that is known.
+    """Whether a line is there: its flux is positive, and above `least_snr` times its error where known.
 
     Doorenbos et al. (2024, section 5.7) do not say when a line is missing. With `least_snr` 0 the rule asks
     for emission alone, as their limit on the width of Halpha asks for no signal to noise. A flux that is not
@@ -406,8 +239,3 @@ def measure(spectra: Spectra, settings: Lines, rows: Sequence[int] | None = None
     """Lines of every spectrum (or of `rows`); one that fails leaves the others alone."""
     rows = range(len(spectra.z)) if rows is None else rows
     return [fit_lines(cut(spectra, row, settings), settings) for row in rows]
-
-
-def shifted(spectra: Spectra, **changes) -> Spectra:
-    """The same spectra with some arrays exchanged."""
-    return replace(spectra, **changes)

@@ -11,22 +11,22 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from jaxtyping import Float
 
-from sanspec import grid, indices, noise
+from sanspec import grid, indices, lick_loops, noise
 from sanspec.errors import Warn
 from sanspec.lines import Index
 
 TRAGER = "Trager et al. 1998, ApJS 116, 1"
 OTTAVIANI = "Worthey & Ottaviani 1997, ApJS 111, 377"
 NAMES = {
-    "CN_1": "cn1", "CN_2": "cn2", "Ca4227": "ca4227", "G4300": "g4300", "Fe4383": "fe4383", "Ca4455": "ca4455",
-    "Fe4531": "fe4531", "Fe4668": "fe4668", "H_beta": "hbeta", "Fe5015": "fe5015", "Mg_1": "mg1", "Mg_2": "mg2",
-    "Mg_b": "mgb", "Fe5270": "fe5270", "Fe5335": "fe5335", "Fe5406": "fe5406", "Fe5709": "fe5709",
-    "Fe5782": "fe5782", "Na_D": "nad", "TiO_1": "tio1", "TiO_2": "tio2", "Hdelta_A": "hdelta_a",
-    "Hgamma_A": "hgamma_a", "Hdelta_F": "hdelta_f", "Hgamma_F": "hgamma_f",
+    "CN_1": "cn1", "CN_2": "cn2", "Ca4227": "ca4227", "G4300": "g4300", "Fe4383": "fe4383",
+    "Ca4455": "ca4455", "Fe4531": "fe4531", "Fe4668": "fe4668", "H_beta": "hbeta", "Fe5015": "fe5015",
+    "Mg_1": "mg1", "Mg_2": "mg2", "Mg_b": "mgb", "Fe5270": "fe5270", "Fe5335": "fe5335",
+    "Fe5406": "fe5406", "Fe5709": "fe5709", "Fe5782": "fe5782", "Na_D": "nad", "TiO_1": "tio1",
+    "TiO_2": "tio2", "Hdelta_A": "hdelta_a", "Hgamma_A": "hgamma_a", "Hdelta_F": "hdelta_f",
+    "Hgamma_F": "hgamma_f",
 }  # fmt: skip
 PYPHOT_NAMES = {ours: theirs for theirs, ours in NAMES.items()}
 
@@ -35,14 +35,13 @@ LICK_WAVE = np.array([4000.0, 4400.0, 4900.0, 5400.0, 6000.0])  # Angstrom
 LICK_FWHM = np.array([11.5, 9.2, 8.4, 8.4, 9.8])  # Angstrom; Doorenbos et al. 2024 print 8.9 at 6000 A
 KINDS = ("break_fnu", "ew", "mag")
 BLOCK = 256  # spectra whose noise correlation is held in single precision at a time
-_TAIL = 4.5  # reach of the kernel in standard deviations: 7e-6 of its weight lies beyond
 
 Resolution = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Indices:
-    """Indices of every spectrum, by name: values, 1-sigma errors (NaN where unknown), WARN bits (gal, index)."""
+    """Indices of every spectrum (gal, index): values, 1-sigma errors (NaN where unknown), WARN bits."""
 
     names: tuple[str, ...]
     value: Float[np.ndarray, "gal index"]
@@ -130,7 +129,7 @@ def measure(
     for rows in (slice(start, start + BLOCK) for start in range(0, len(flux), BLOCK)):
         pixels = _pixels(flux[rows], good[rows], ivar, correlation, rows)
         into = value[rows], error[rows]
-        _measure_rows(*pixels, sigma[rows], *grids, windows[rows], kinds, 1 - indices.MASKED, *into)
+        lick_loops.measure_rows(*pixels, sigma[rows], *grids, windows[rows], kinds, 1 - indices.MASKED, *into)
     value[~known] = np.nan
     error = np.where(np.isfinite(value) & (ivar is not None), error, np.nan)
     warn = (
@@ -154,7 +153,7 @@ def _pixels(
 def _kernel(
     wave: np.ndarray, z: np.ndarray, lsf: np.ndarray, resolution: Resolution | None
 ) -> tuple[Float[np.ndarray, "gal pix"], np.ndarray]:
-    """Standard deviation of the degrading Gaussian [Angstrom, observed]; whether the spectrum is too coarse for it."""
+    """Standard deviation of the kernel [Angstrom, observed]; whether the spectrum is coarser than wanted."""
     if resolution is None:
         return np.zeros(lsf.shape), np.zeros(len(z), bool)
     stretch = 1 + z[:, None]
@@ -165,157 +164,9 @@ def _kernel(
 def _windows(
     wanted: Mapping[str, Index], z: np.ndarray, air: bool
 ) -> Float[np.ndarray, "gal index three two"]:
-    """Edges [Angstrom, vacuum, observed] of blue, red and feature window; the feature of a break is its red one."""
+    """Edges [Angstrom, vacuum, observed] of blue, red and feature window; a break has its red one twice."""
     bands = np.array([[index.blue, index.red, index.feature or index.red] for index in wanted.values()])
     return (grid.air_to_vac(bands) if air else bands) * (1 + z)[:, None, None, None]
-
-
-@numba.njit(cache=True, nogil=True)
-def _measure_rows(
-    flux, good, deviation, correlation, sigma, wave, edges, windows, kinds, least, value, error
-):
-    """`measure` of every row, into `value` and `error`."""
-    count, pixels = flux.shape
-    smooth, covered = np.empty(pixels), np.empty(pixels, np.bool_)
-    slope, mean_b, mean_r, mean_f = np.empty(pixels), np.empty(pixels), np.empty(pixels), np.empty(pixels)
-    reach = int(np.ceil(_TAIL * max(sigma.max(), 1e-9) / np.diff(edges).min())) + 1
-    band = np.zeros((pixels, 2 * reach + 1))
-    for row in range(count):
-        low, high = windows[row].min(), windows[row].max()
-        first = max(np.searchsorted(edges, low) - 1, 0)
-        last = min(np.searchsorted(edges, high) + 1, pixels)
-        _smooth(flux[row], good[row], sigma[row], wave, edges, reach, first, last, band, smooth, covered)
-        for k in range(len(kinds)):
-            three = windows[row, k]
-            inside = three.min() >= edges[0] and three.max() <= edges[-1]
-            if not inside or min([_part(edges, good[row], three[j]) for j in range(3)]) < least:
-                continue
-            start = max(np.searchsorted(edges, three.min()) - 1, 0)
-            stop = min(np.searchsorted(edges, three.max()) + 1, pixels)
-            _mean(edges, covered, three[0], start, stop, mean_b)
-            _mean(edges, covered, three[1], start, stop, mean_r)
-            _mean(edges, covered, three[2], start, stop, mean_f)
-            weights = (mean_b, mean_r, mean_f)
-            value[row, k] = _index(kinds[k], smooth, wave, three, weights, start, stop, slope)
-            error[row, k] = _propagate(slope, start, stop, band, reach, deviation[row], correlation[row])
-
-
-@numba.njit(cache=True, nogil=True)
-def _smooth(flux, good, sigma, wave, edges, reach, first, last, band, smooth, covered):
-    """Pixels [first, last) degraded by a Gaussian over the good pixels; its normalised rows stay in `band`.
-
-    A pixel counts as covered where at least half of its kernel lies on good pixels of the grid.
-    """
-    pixels = len(flux)
-    for p in range(first, last):
-        total, wanted, result = 0.0, 0.0, 0.0
-        narrow = sigma[p] < 0.2 * (edges[p + 1] - edges[p])
-        for tap in range(2 * reach + 1):
-            q = p + tap - reach
-            band[p, tap] = 0.0
-            if narrow and q != p:
-                continue
-            at = min(max(q, 0), pixels - 1)
-            width = edges[at + 1] - edges[at]
-            offset = 0.0 if narrow else (wave[at] + (q - at) * width - wave[p]) / sigma[p]
-            if abs(offset) > _TAIL:
-                continue
-            weight = width * np.exp(-0.5 * offset * offset)
-            wanted += weight
-            if q == at and good[q]:
-                band[p, tap] = weight
-                total += weight
-                result += weight * flux[q]
-        covered[p] = total > 0.0 and total >= 0.5 * wanted
-        smooth[p] = result / total if total > 0.0 else 0.0
-        if total > 0.0:
-            band[p] /= total
-
-
-@numba.njit(cache=True, nogil=True)
-def _part(edges, good, window):
-    """Good fraction of a window."""
-    total = 0.0
-    for p in range(max(np.searchsorted(edges, window[0]) - 1, 0), len(good)):
-        if edges[p] >= window[1]:
-            break
-        if good[p]:
-            total += max(min(edges[p + 1], window[1]) - max(edges[p], window[0]), 0.0)
-    return total / (window[1] - window[0])
-
-
-@numba.njit(cache=True, nogil=True)
-def _mean(edges, covered, window, start, stop, weights):
-    """Weights that take the mean over a window, those of its outermost pixels by the part inside."""
-    total = 0.0
-    for p in range(start, stop):
-        overlap = max(min(edges[p + 1], window[1]) - max(edges[p], window[0]), 0.0)
-        weights[p] = overlap if covered[p] else 0.0
-        total += weights[p]
-    for p in range(start, stop):
-        weights[p] = weights[p] / total if total > 0.0 else 0.0
-
-
-@numba.njit(cache=True, nogil=True)
-def _index(kind, flux, wave, three, weights, start, stop, slope):
-    """The index of one spectrum and, in `slope`, its derivative by every pixel; NaN where it is not defined."""
-    blue_w, red_w, feature_w = weights
-    power = 2.0 if kind == 0 else 0.0  # F_nu is F_lambda times lambda squared
-    blue, red, seen = 0.0, 0.0, 0.0
-    for p in range(start, stop):
-        scale = wave[p] ** power
-        blue += blue_w[p] * scale * flux[p]
-        red += red_w[p] * scale * flux[p]
-        seen += feature_w[p]
-    if not (blue > 0.0 and red > 0.0 and seen > 0.0):
-        return np.nan
-    if kind == 0:
-        for p in range(start, stop):
-            slope[p] = (red_w[p] - red / blue * blue_w[p]) * wave[p] ** 2 / blue
-        return red / blue
-    return _width(kind, flux, wave, three, weights, blue, red, start, stop, slope)
-
-
-@numba.njit(cache=True, nogil=True)
-def _width(kind, flux, wave, three, weights, blue, red, start, stop, slope):
-    """Equivalent width or magnitude below the line through the means of the sidebands, and its derivative."""
-    blue_w, red_w, feature_w = weights
-    middle_b, middle_r = 0.5 * (three[0, 0] + three[0, 1]), 0.5 * (three[1, 0] + three[1, 1])
-    mean, by_blue, by_red = 0.0, 0.0, 0.0
-    for p in range(start, stop):
-        part = (wave[p] - middle_b) / (middle_r - middle_b)
-        level = blue + part * (red - blue)
-        ratio = feature_w[p] * flux[p] / level
-        mean += ratio
-        by_blue -= ratio * (1.0 - part) / level
-        by_red -= ratio * part / level
-    if kind == 2 and mean <= 0.0:
-        return np.nan
-    outer = -(three[2, 1] - three[2, 0]) if kind == 1 else -2.5 / np.log(10.0) / mean
-    for p in range(start, stop):
-        level = blue + (wave[p] - middle_b) / (middle_r - middle_b) * (red - blue)
-        slope[p] = outer * (feature_w[p] / level + by_blue * blue_w[p] + by_red * red_w[p])
-    return outer * (mean - 1.0) if kind == 1 else -2.5 * np.log10(mean)
-
-
-@numba.njit(cache=True, nogil=True)
-def _propagate(slope, start, stop, band, reach, deviation, correlation):
-    """1-sigma error: the slope carried back through the degrading kernel, then through the noise covariance."""
-    pixels = len(deviation)
-    low, high = max(start - reach, 0), min(stop + reach, pixels)
-    scaled = np.zeros(high - low)
-    for p in range(start, stop):
-        for tap in range(2 * reach + 1):
-            if band[p, tap] > 0.0:
-                scaled[p + tap - reach - low] += slope[p] * band[p, tap]
-    total = 0.0
-    for i in range(high - low):
-        scaled[i] *= deviation[low + i]
-    for i in range(high - low):
-        total += scaled[i] * scaled[i]
-        for lag in range(min(len(correlation), high - low - 1 - i)):
-            total += 2.0 * scaled[i] * scaled[i + lag + 1] * correlation[lag, low + i]
-    return np.sqrt(max(total, 0.0))
 
 
 # ------------------------------------------------------------------------------------------------- pyphot
@@ -327,7 +178,7 @@ def pyphot_values(
     z: Float[np.ndarray, " gal"],
     wave: Float[np.ndarray, " pix"] = grid.WAVE,
 ) -> Float[np.ndarray, "gal index"]:
-    """The indices as pyphot measures them on rest-frame air wavelengths, for comparison: no errors, whole pixels.
+    """The indices as pyphot measures them on rest-frame air wavelengths: no errors, whole pixels.
 
     flux: already at the wanted resolution, without NaN; NaN where pyphot finds the spectrum too short.
     """
@@ -340,7 +191,9 @@ def pyphot_values(
             entry = library[PYPHOT_NAMES[name]]
             bands = (entry.blue.value, entry.red.value, entry.band.value)
             if bands[0][0] >= rest[0] and bands[1][1] <= rest[-1]:
-                result[row, k] = entry._get_indice(rest, spectrum[None], *bands, entry.index_unit)[0]
+                result[row, k] = np.ravel(entry._get_indice(rest, spectrum[None], *bands, entry.index_unit))[
+                    0
+                ]
     return result
 
 
@@ -355,11 +208,13 @@ def degrade(
     sigma, _ = _kernel(wave, z, lsf, resolution)
     edges, result = grid.bin_edges(wave), np.empty(flux.shape)
     good, covered = np.ones(len(wave), bool), np.empty(len(wave), bool)
-    reach = int(np.ceil(_TAIL * sigma.max() / np.diff(edges).min())) + 1
+    reach = int(np.ceil(lick_loops.TAIL * sigma.max() / np.diff(edges).min())) + 1
     band = np.zeros((len(wave), 2 * reach + 1))
     for row in range(len(flux)):
         spectrum = np.asarray(flux[row], np.float64)
-        _smooth(spectrum, good, sigma[row], wave, edges, reach, 0, len(wave), band, result[row], covered)
+        lick_loops.smooth(
+            spectrum, good, sigma[row], wave, edges, reach, 0, len(wave), band, result[row], covered
+        )
     return result
 
 

@@ -137,6 +137,14 @@ def pearson(x: Float[np.ndarray, " gal"], y: Float[np.ndarray, " gal"]) -> float
     return float(np.corrcoef(x, y)[0, 1])
 
 
+def median_slope(x: Float[np.ndarray, " gal"], y: Float[np.ndarray, " gal"]) -> float:
+    """Slope of y on x, the median over all pairs of objects (Theil 1950, Sen 1968); NaN below three."""
+    use = np.isfinite(x) & np.isfinite(y)
+    if use.sum() < 3 or np.ptp(x[use]) == 0:
+        return float("nan")
+    return float(stats.theilslopes(y[use], x[use])[0])
+
+
 def ks_distance(x: Float[np.ndarray, " one"], y: Float[np.ndarray, " two"]) -> dict:
     """Two-sample Kolmogorov-Smirnov distance and p-value of the finite values; NaN if a sample is empty."""
     x, y = finite(x), finite(y)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, UInt64
 
-from sanspec import store
+from sanspec import grid, store
 from sanspec.errors import SanspecError
 
 SPLITS = {"train": 0, "valid": 1, "test": 2}
@@ -105,6 +105,19 @@ def read_correlation(path: Path, rows: np.ndarray) -> Float[np.ndarray, "gal lag
     """Correlation of the noise of pixels p and p + 1 + lag; None where prepare stored none."""
     with store.arrays(path) as file:
         return take(file["correlation"], rows) if "correlation" in file else None
+
+
+def read_lsf(path: Path, rows: np.ndarray) -> Float[np.ndarray, "gal pix"]:
+    """FWHM of the line spread of observed spectra on grid.WAVE [Angstrom, observed frame]."""
+    with store.arrays(path) as file:
+        coarse, widths = file["coarse_wave"][:], take(file["lsf"], rows)
+    return np.array([np.interp(grid.WAVE, coarse, row) for row in widths])
+
+
+def read_predicted_lsf(path: Path, count: int) -> Float[np.ndarray, "gal pix"]:
+    """The same of predicted spectra, whose line spread is one for all; a view repeated `count` times."""
+    with store.arrays(path) as file:
+        return np.broadcast_to(file["lsf"][:].astype(np.float64), (count, len(grid.WAVE)))
 
 
 def noise_inflation(path: Path, rows: np.ndarray) -> float:

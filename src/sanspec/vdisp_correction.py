@@ -37,7 +37,7 @@ _HIGH = np.array([5.0, 5.0, 3.0, 5.0, 6.0, 5.0, 4.0, 6.0])
 
 @dataclass(frozen=True)
 class Correction:
-    """Coefficients of one index, and where they hold: p (with s in km/s), ranges of x and s; where they come from."""
+    """Coefficients of one index (s in km/s), the ranges where they hold, and where they come from."""
 
     p: tuple[float, ...]
     x_range: tuple[float, float] = (0.0, np.inf)
@@ -131,7 +131,7 @@ def broadened(
 def fit(
     x: Float[np.ndarray, "vdisp ssp"], vdisps: Float[np.ndarray, " vdisp"], seed: int = 0
 ) -> tuple[Correction, dict]:
-    """Coefficients that take x back to its first row, dispersion 0, by least squares of the relative difference.
+    """Coefficients that take x back to its first row, that of no dispersion, by least squares.
 
     Returns them with the quality of the fit: rms, and median, 95th percentile and greatest |relative
     difference| with the median without any correction.
@@ -197,7 +197,7 @@ def held_out(
     count: int = 60,
     seed: int = 1,
 ) -> dict[str, dict]:
-    """`quality` on random mixtures of four populations at random dispersions of 60 to 390 km/s, none of them fitted."""
+    """`quality` on mixtures of four populations at dispersions of 60 to 390 km/s, none of them fitted."""
     rng = np.random.default_rng(seed)
     result: dict[str, list] = {name: [] for name in corrections}
     for vdisp in rng.uniform(60, 390, count):

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
 from sanspec.archive import answers, download
@@ -188,8 +188,9 @@ class SoapCasJobs:
         """An OutputLoc that points to the service, and stays in its folder. Raises SanspecError otherwise."""
         parts, home = urlsplit(url), urlsplit(self._settings.services.casjobs_soap)
         host = parts.netloc
-        trusted = host == home.netloc or (home.hostname not in LOOPBACK and host.endswith(_HOSTS) and "@" not in host)
-        if parts.scheme not in ("http", "https") or not trusted or ".." in parts.path.split("/"):
+        abroad = home.hostname not in LOOPBACK and host.endswith(_HOSTS) and "@" not in host
+        wanders = ".." in unquote(parts.path).split("/")
+        if parts.scheme not in ("http", "https") or wanders or not (abroad or host == home.netloc):
             raise SanspecError(
                 f"CasJobs names {url!r} as its output: not an address of CasJobs, so nothing was fetched"
             )

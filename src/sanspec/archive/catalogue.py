@@ -47,9 +47,7 @@ def rows(
         if service == "skyserver":
             yield from _anonymous(session, settings, pairs)
         else:
-            yield from by_job(
-                _service(service, session, settings), session, engine, settings, pairs, columns
-            )
+            yield from by_job(_service(service, session, settings), session, engine, settings, pairs, columns)
     except Refused as fault:
         raise casjobs.as_user_fault(fault, service) from None
 

@@ -82,8 +82,9 @@ class Lick(Section):
 class Lines(Section):
     """Emission lines."""
 
-    continuum: Literal["ppxf", "firefly"] = Field(
-        "ppxf", description="whose stellar fit is subtracted, and Hbeta measured on"
+    continuum: Literal["ppxf", "firefly", "starlight"] = Field(
+        "ppxf",
+        description="whose stellar fit is subtracted, and Hbeta measured on; starlight: a quick sum of populations",
     )
     v_max: Positive = Field(400.0, description="bound of a line's velocity relative to the redshift [km/s]")
     sigma_start: Positive = Field(

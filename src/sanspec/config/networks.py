@@ -13,7 +13,7 @@ class Network(Section):
     """What every network's training has in common."""
 
     steps: Count = Field(1000, description="optimiser steps")
-    batch: Count = Field(128, description="galaxies a step; the whole training split where it is smaller")
+    batch: Count = Field(64, description="galaxies a step; the whole training split where it is smaller")
     rate: Positive = Field(1e-3, description="peak learning rate")
     warmup: int = Field(50, ge=0, description="steps over which the rate rises from 0")
     schedule: Literal["cosine", "constant"] = Field(
@@ -70,8 +70,18 @@ class Diffusion(Network):
     )
     patch: Count = Field(4, description="neighbouring pixels folded into channels (unet)")
     attention: tuple[int, ...] = Field(
-        (1, 2), description="levels with attention to the image's tokens, 0 the finest"
+        (2,), description="levels with attention to the image's tokens, 0 the finest"
     )
+
+    @model_validator(mode="after")
+    def _heads(self):
+        heads = 32 if self.architecture == "paper" else 4  # channels of a head; number of heads
+        for level in self.attention:
+            if not 0 <= level < len(self.widths) or self.widths[level] % heads:
+                raise ValueError(
+                    f"attention={list(self.attention)} must name levels 0 to {len(self.widths) - 1} whose widths are multiples of {heads}"
+                )
+        return self
 
 
 class Coarse(Diffusion):
@@ -103,13 +113,17 @@ class Fine(Diffusion):
 class Contrastive(Network):
     """Image and spectrum embedded side by side."""
 
+    rate: Positive = Field(2e-3, description="peak learning rate")
+    encoder_widths: tuple[Count, ...] = Field(
+        (24, 32, 48), description="channels of the small image encoder's stages, each half as fine"
+    )
     loss: Literal["clip", "nt_xent"] = Field(
         "clip", description="clip: between image and spectrum; nt_xent: eq. A3 of Doorenbos et al. 2024"
     )
     temperature: Positive = Field(0.1, description="temperature; the start of a learnt one for clip")
     latent: Count = Field(128, description="dimensions of the latent space")
     widths: tuple[Count, ...] = Field(
-        (32, 64, 96, 128), description="channels of the spectrum encoder's stages, each half as fine"
+        (32, 48, 64, 64), description="channels of the spectrum encoder's stages, each half as fine"
     )
     blocks: Count = Field(1, description="residual blocks a stage")
     patch: Count = Field(2, description="neighbouring pixels folded into channels")
@@ -151,9 +165,9 @@ class Train(Nest):
     checkpoint: Positive = Field(60.0, description="seconds between checkpoints for resuming")
     diff_coarse: Coarse = Coarse()
     clip_coarse: Contrastive = Contrastive()
-    diff_fine: Fine = Fine()
-    clip_fine: Contrastive = Contrastive()
-    regressor: Regressor = Regressor()
+    diff_fine: Fine = Fine(batch=32, widths=(48, 64, 96), patch=16, attention=())
+    clip_fine: Contrastive = Contrastive(steps=800, patch=16)
+    regressor: Regressor = Regressor(steps=600, batch=128, rate=1e-3, encoder_widths=(32, 64, 96))
 
     @model_validator(mode="after")
     def _sizes(self):

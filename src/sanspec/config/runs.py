@@ -43,8 +43,9 @@ class Config(Section):
     def _acquired_window(self):
         asked, used = self.acquire, self.match
         if self.survey.source == "sdss" and not asked.z_min <= used.z_min < used.z_max <= asked.z_max:
-            raise ValueError(
-                f"match.z_min-z_max must lie within acquire.z_min-z_max ({asked.z_min}-{asked.z_max})"
+            raise SanspecError(
+                f"config: match.z_min-z_max ({used.z_min}-{used.z_max}) reaches beyond what is asked of SDSS, "
+                f"acquire.z_min-z_max ({asked.z_min}-{asked.z_max}): narrow the first or widen the second"
             )
         return self
 
@@ -80,6 +81,8 @@ def _keys(path: tuple) -> list[str]:
 
 def resolve(settings: dict) -> dict[str, Config]:
     """Every run by name: `main`, then one per entry of `runs`, each its overrides laid over main and checked."""
+    if not isinstance(settings or {}, dict):
+        raise SanspecError(f"config: expected a mapping of sections, got {settings!r}")
     settings = dict(settings or {})
     overrides = settings.pop("runs", None) or {}
     if not isinstance(overrides, dict):
@@ -92,6 +95,8 @@ def resolve(settings: dict) -> dict[str, Config]:
             raise SanspecError(
                 f"config: key 'runs': bad run name {name!r}; letters, digits and _ only, not 'main' or 'raw'"
             )
+        if not isinstance(change or {}, dict):
+            raise SanspecError(f"config: run {name!r}: expected a mapping of sections, got {change!r}")
         runs[str(name)] = validate(merge(settings, change or {}), name)
     return runs
 

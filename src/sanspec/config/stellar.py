@@ -45,6 +45,10 @@ class Ppxf(Section):
 class Firefly(Section):
     """Populations with FIREFLY's method (Wilkinson et al. 2017)."""
 
+    library: Path = Field(
+        Path("results/raw/templates/m11_miles.npz"),
+        description="M11 populations (.npz), made by itself; or a folder of firefly_release models",
+    )
     method: Literal["clean", "compat"] = Field(
         "clean",
         description="clean: mended, with calibrated errors; compat: as the released code does it, faults and all",
@@ -66,8 +70,9 @@ class Firefly(Section):
     resolution: Positive = Field(
         2000.0, description="resolving power of the data (compat; clean takes the data's own line spread)"
     )
-    curve: Literal["calzetti", "allen", "prevot", "odonnell"] = Field(
-        "calzetti", description="attenuation curve from which E(B-V) is read"
+    curve: Literal["calzetti", "odonnell", "allen", "gordon"] = Field(
+        "calzetti",
+        description="attenuation curve from which E(B-V) is read: of starbursts, the Milky Way (two), the SMC",
     )
     attenuation: Literal["smoothed", "curve"] = Field(
         "smoothed",

@@ -1,6 +1,6 @@
 """One module per figure: tables in, a picture and its numbers out.
 
-Every module here but the helpers (`style`, `galaxies`) is one figure and holds
+Every module here but the helpers (`style`, `galaxies`, `density`) is one figure and holds
 
     INPUTS = ("quality", ...)  # the keys of the files it reads; "records*" takes several
 
@@ -19,6 +19,9 @@ FIGURES = {
     "fig03": "from image to spectrum: the four networks and their draws",
     "fig05": "quality of the predicted spectra by morphology",
     "fig06": "redshift of the predicted spectra against the true one",
+    "fig07": "absorption indices of predicted and observed spectra",
+    "fig11": "two kinds of galaxies: pairs of properties from predicted spectra",
+    "fig12": "emission-line diagrams of observed and predicted spectra",
     "learning": "learning curves of the five networks",
     "mocksky": "galaxies of the simulated sky: image beside spectrum",
     "mockpopulation": "population of the simulated sky beside published relations",

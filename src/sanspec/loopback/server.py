@@ -8,8 +8,8 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,9 +89,10 @@ class Loopback:
         self.faults = faults or Faults()
         self.latency, self.hang, self.retry_after = latency, 3.0, 1
         self.altered: dict[str, Callable[[bytes, str], bytes]] = {}
-        self.requests: deque[dict] = deque(maxlen=500_000)
         self.log: Path | None = None
-        self._lock = threading.Lock()
+        self._records: deque[dict] = deque(maxlen=500_000)
+        self._answering = 0
+        self._idle = threading.Condition()
         handler = type("Handler", (_Handler,), {"loopback": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._http.daemon_threads = True
@@ -117,13 +118,33 @@ class Loopback:
                 return route, match
         return None
 
-    def remember(self, record: dict) -> None:
-        """Keep a request in memory and in the log."""
-        with self._lock:
-            self.requests.append(record)
-            if self.log is not None:
-                with self.log.open("a") as file:
-                    file.write(json.dumps(record) + "\n")
+    @property
+    def asked(self) -> int:
+        """Requests so far, those being answered too."""
+        return len(self._records) + self._answering
+
+    @property
+    def requests(self) -> list[dict]:
+        """Every request so far, once those being answered are through (or have taken 3 s)."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._answering == 0, timeout=3.0)
+            return list(self._records)
+
+    @contextmanager
+    def remembered(self, record: dict) -> Iterator[None]:
+        """Keep a request in memory and, when it is answered, in the log."""
+        with self._idle:
+            self._answering += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._answering -= 1
+                self._records.append(record)
+                if self.log is not None:
+                    with self.log.open("a") as file:
+                        file.write(json.dumps(record) + "\n")
+                self._idle.notify_all()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -139,19 +160,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Any method."""
-        begun = time.time()
         parts = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        found = self.loopback.find(self.command, parts.path)
-        fault = self.loopback.faults.draw(found[0].name, self.path) if found else None
-        time.sleep(self.loopback.latency)
-        status, sent = self._answer(found, parts, body, fault)
-        self.loopback.remember({
-            "time": begun, "seconds": time.time() - begun, "method": self.command, "path": self.path,
-            "route": found[0].name if found else "", "status": status, "bytes": sent, "fault": fault,
+        record = {
+            "time": time.time(), "method": self.command, "path": self.path, "client": self.client_address[1],
             "agent": self.headers.get("User-Agent", ""), "range": self.headers.get("Range", ""),
-            "client": self.client_address[1],
-        })  # fmt: skip
+        }  # fmt: skip
+        with self.loopback.remembered(record):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            found = self.loopback.find(self.command, parts.path)
+            fault = self.loopback.faults.draw(found[0].name, self.path) if found else None
+            record |= {"route": found[0].name if found else "", "fault": fault, "status": 0, "bytes": 0}
+            time.sleep(self.loopback.latency)
+            record["status"], record["bytes"] = self._answer(found, parts, body, fault)
+            record["seconds"] = time.time() - record["time"]
 
     do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 

@@ -21,7 +21,6 @@ from sanspec.nets.data import galaxies
 
 CASCADE = ("diff_coarse", "clip_coarse", "diff_fine", "clip_fine")
 TASK = {"cpu": 8, "cuda": 256}  # galaxies handed out at a time
-ROWS = 64  # images to a block of the regressor
 _cascade: list = []  # of a worker process: the networks, loaded once
 
 
@@ -85,17 +84,3 @@ def _work(task: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, 
     """Rows, ids and images to the same rows and their draws, by the networks of this process."""
     rows, specobjid, images = task
     return rows, _cascade[0](specobjid, images)
-
-
-def regress(path: Path, images: Float[np.ndarray, "gal band y x"]) -> Float[np.ndarray, "gal pix"]:
-    """Normalised linear flux of images [nanomaggies] by the regression network in `path`; NaN where an image
-    is not finite.
-    """
-    model, layout = build.load(path, "regressor")
-    crop, made = model.encoder.stamp.crop, np.full((len(images), len(layout.wave)), np.nan, dtype=np.float32)
-    good = np.flatnonzero(np.isfinite(images).all(axis=(1, 2, 3)))
-    with torch.inference_mode():
-        for rows in np.array_split(good, max(1, -(-len(good) // ROWS))):
-            batch = galaxies(rows.astype(np.uint64), images[rows], crop)
-            made[rows] = model.predict(batch).exp().numpy() if len(rows) else made[rows]
-    return made

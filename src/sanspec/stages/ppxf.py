@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from sanspec import config, grid, store
@@ -20,10 +21,9 @@ log = logging.getLogger(__name__)
 
 FILES = {
     "config": "settings of the run",
-    "spectra": "prepared/spectra.h5",
+    "spectra": "prepared/spectra.h5, with objects.parquet beside it",
     "predicted": "generated/predicted.h5",
     "redshifts": "tables/redshift.ecsv",
-    "objects": "prepared/objects.parquet",
     "templates": "library of populations (.npz)",
     "out": "table to write (.parquet or .ecsv)",
     "models": "fitted spectra to write (.h5)",
@@ -41,8 +41,7 @@ def run(args: argparse.Namespace) -> None:
     """Fit every pair of the shard, write the table and the fitted spectra."""
     settings = config.load(args.config).stellar
     library = regular(open_library(args.templates, settings.ppxf.imf), settings)
-    files = args.spectra, args.predicted, args.redshifts
-    pairs = Pairs(*files, settings, shard(args.shard), args.objects)
+    pairs = Pairs(args.spectra, args.predicted, args.redshifts, settings, shard(args.shard))
     with_draws = chosen(pairs.all_ids, settings.ppxf.bootstrap_objects, settings.seed)
     done = [
         fit(spectrum, library, settings, spectrum.specobjid in with_draws)
@@ -103,6 +102,10 @@ def fit(
 def model(solution: Solution) -> models.Model:
     """Stars and gas of a solution on the product grid."""
     problem, fit = solution.problem, solution.fit
-    wave = grid.air_to_vac(problem.lam) * (1 + problem.spectrum.z)
-    stars, gas = problem.scale * (fit.bestfit - fit.gas_bestfit), problem.scale * fit.gas_bestfit
-    return models.of_fit(problem.spectrum, wave, stars, gas, problem.mask)
+    spectrum, wave = problem.spectrum, grid.air_to_vac(problem.lam) * (1 + problem.spectrum.z)
+    stars, gas = (
+        models.on_product_grid(wave, problem.scale * flux, spectrum)
+        for flux in (fit.bestfit - fit.gas_bestfit, fit.gas_bestfit)
+    )
+    used = np.interp(grid.WAVE, wave, problem.mask.astype(float), left=0.0, right=0.0) > 0.5
+    return models.Model(spectrum.specobjid, spectrum.kind, spectrum.z, stars, gas, used)

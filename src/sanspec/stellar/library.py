@@ -212,5 +212,5 @@ def _gridded(arrays: Mapping[str, np.ndarray], path: Path, imf: str) -> Library:
         )
     age, metal = (axis.ravel() for axis in np.meshgrid(ages, metals, indexing="ij"))
     flux = templates.reshape(len(templates), -1)
-    fwhm = np.broadcast_to(fwhm, lam.shape).copy()
+    fwhm = np.full(lam.shape, fwhm) if fwhm.ndim == 0 else fwhm
     return Library(path.stem, imf or "not stated", flux, lam, fwhm, age, metal, masses.ravel(), grid)

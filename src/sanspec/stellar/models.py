@@ -38,33 +38,24 @@ class Model:
     mask: Bool[np.ndarray, " pix"]
 
 
-def blank(spectrum: Spectrum) -> Model:
+def blank(specobjid: int, kind: str, z: float) -> Model:
     """The model of a spectrum that could not be fitted."""
     nothing = np.full(grid.WAVE.size, np.nan)
-    nowhere = np.zeros(grid.WAVE.size, bool)
-    return Model(spectrum.specobjid, spectrum.kind, spectrum.z, nothing, nothing, nowhere)
+    return Model(specobjid, kind, z, nothing, nothing, np.zeros(grid.WAVE.size, bool))
 
 
-def of_fit(
-    spectrum: Spectrum,
-    wave: Float[np.ndarray, " fit"],
-    stars: Float[np.ndarray, " fit"],
-    gas: Float[np.ndarray, " fit"],
-    mask: Bool[np.ndarray, " fit"],
-) -> Model:
-    """A fit of `spectrum` given at `wave` (vacuum, observed frame, ascending) on the product grid by cubic splines.
+def on_product_grid(
+    wave: Float[np.ndarray, " fit"], flux: Float[np.ndarray, " fit"], spectrum: Spectrum | None = None
+) -> Float[np.ndarray, " pix"]:
+    """A smooth model given at `wave` (vacuum, observed frame) on grid.WAVE by a cubic spline; NaN outside.
 
-    stars, gas: in the unit of the spectrum's flux, above the Milky Way, whose dust is put before them again.
+    With `spectrum`, the Milky Way's dust that was taken from before it is put there again.
     """
     inside = (grid.WAVE >= wave[0]) & (grid.WAVE <= wave[-1])
     passed = 1.0
-    if spectrum.foreground is not None:
+    if spectrum is not None and spectrum.foreground is not None:
         passed = np.interp(grid.WAVE, spectrum.wave, spectrum.foreground)
-    stars, gas = (
-        np.where(inside, CubicSpline(wave, flux)(grid.WAVE) * passed, np.nan) for flux in (stars, gas)
-    )
-    used = np.interp(grid.WAVE, wave, mask.astype(float), left=0.0, right=0.0) > 0.5
-    return Model(spectrum.specobjid, spectrum.kind, spectrum.z, stars, gas, used)
+    return np.where(inside, CubicSpline(wave, flux)(grid.WAVE) * passed, np.nan)
 
 
 def write(path: Path, models: Sequence[Model], meta: Mapping) -> None:

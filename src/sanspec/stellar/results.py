@@ -165,4 +165,4 @@ def pairs(table: pd.DataFrame) -> pd.DataFrame:
         table[table["kind"] == kind].drop(columns="kind").set_index("specobjid").add_suffix(f"_{kind}")
         for kind in KINDS
     ]
-    return sides[0].join(sides[1], how="inner").reset_index()
+    return sides[0].join(sides[1], how="inner").copy().reset_index()

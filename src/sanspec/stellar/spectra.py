@@ -17,7 +17,7 @@ from sanspec import grid, samples, store
 from sanspec.config import Prepare, Stellar
 from sanspec.errors import SanspecError, Warn
 from sanspec.preparing import smooth_spectra
-from sanspec.specfile import MASKED_BITS, read_many
+from sanspec.specfile import MASKED_BITS, NativeBlock, read_many
 from sanspec.specfile import read as read_file
 from sanspec.stellar.foreground import transmission
 from sanspec.stellar.results import KINDS
@@ -49,8 +49,8 @@ class Spectrum:
 class Pairs:
     """Observed and predicted spectra of the test objects, in ascending order of specobjid, read by their products.
 
-    spectra: prepared/spectra.h5; predicted: generated/predicted.h5; redshifts: tables/redshift.ecsv; objects:
-    prepared/objects.parquet, whose `extinction_r` is the Milky Way's; `shard` (i, n) keeps every n-th object from the
+    spectra: prepared/spectra.h5, beside it objects.parquet, whose `extinction_r` is the Milky Way's; predicted:
+    generated/predicted.h5; redshifts: tables/redshift.ecsv; `shard` (i, n) keeps every n-th object from the
     i-th on (i counts from 0).
     """
 
@@ -61,7 +61,6 @@ class Pairs:
         redshifts: Path,
         settings: Stellar,
         shard: tuple[int, int] = (0, 1),
-        objects: Path | None = None,
     ):
         self.settings = settings
         sample = samples.read_sample(spectra, "test")
@@ -74,7 +73,7 @@ class Pairs:
         self.fwhm = np.array([np.interp(grid.WAVE, coarse_wave, row) for row in lsf])
         self.predicted, self.predicted_fwhm, self.predicted_warn = _predicted(predicted, self.ids)
         self.predicted_z = _measured(redshifts, self.ids, self.z, settings)
-        self.a_r = _a_r(objects, self.ids, settings)
+        self.a_r = _a_r(Path(spectra).with_name("objects.parquet"), self.ids, settings)
 
     def __len__(self) -> int:
         return len(self.ids) * len(KINDS)
@@ -170,15 +169,29 @@ def from_file(path: Path, z: float | None = None, instrument: float | None = Non
 def from_prepared(paths: Sequence[Path], prepare: Prepare) -> list[Spectrum]:
     """SDSS spectrum files smoothed and resampled as `sanspec prepare` does, flux in units of each one's median."""
     native = read_many(paths)
-    block = smooth_spectra(native, prepare)
-    coarse, spectra = grid.coarse_wave(), []
-    for about, flux, ivar, lsf in zip(native.about, block.flux, block.ivar, block.lsf):
-        good = ivar > 0
-        norm = float(np.median(flux[good])) if good.any() else np.nan
-        noise = np.where(good, np.where(good, ivar, 1.0) ** -0.5, np.nan) / norm
-        fwhm = np.interp(grid.WAVE, coarse, lsf)
-        where = about.specobjid, "observed", about.z
-        spectra.append(Spectrum(*where, grid.WAVE, flux / norm, noise, good, fwhm, norm))
+    about = [(one.specobjid, one.z) if one else (0, np.nan) for one in native.about]
+    return smoothed(native, about, prepare)
+
+
+def smoothed(
+    native: NativeBlock,
+    about: Sequence[tuple[int, float]],
+    prepare: Prepare,
+    a_r: Sequence[float] | None = None,
+) -> list[Spectrum]:
+    """Native spectra as `sanspec prepare` smooths and resamples them, flux in units of each one's median.
+
+    about: specobjid and z; a_r: the Milky Way's extinction in r [mag] to take out, none where not given.
+    """
+    block, coarse, spectra = smooth_spectra(native, prepare), grid.coarse_wave(), []
+    for row, (specobjid, z) in enumerate(about):
+        passed = transmission(grid.WAVE, np.nan if a_r is None else a_r[row])
+        good = block.ivar[row] > 0
+        norm = float(np.median(block.flux[row][good])) if good.any() else np.nan
+        noise = np.where(good, np.where(good, block.ivar[row], 1.0) ** -0.5, np.nan) / norm / passed
+        fwhm = np.interp(grid.WAVE, coarse, block.lsf[row])
+        light = block.flux[row] / norm / passed, noise, good, fwhm
+        spectra.append(Spectrum(specobjid, "observed", z, grid.WAVE, *light, norm, 0, passed))
     return spectra
 
 
@@ -207,9 +220,9 @@ def _measured(path: Path, ids: np.ndarray, z: np.ndarray, settings: Stellar) -> 
     return table["z_predicted"].to_numpy(float)[rows]
 
 
-def _a_r(path: Path | None, ids: np.ndarray, settings: Stellar) -> np.ndarray:
+def _a_r(path: Path, ids: np.ndarray, settings: Stellar) -> np.ndarray:
     """The Milky Way's extinction in r [mag] in front of every object, NaN where it is not to be taken out."""
-    if path is None or settings.milky_way == "none":
+    if settings.milky_way == "none":
         return np.full(len(ids), np.nan)
     table = store.read_table(path)
     if "extinction_r" not in table:

@@ -1,7 +1,7 @@
-"""Stated errors of the clean mode: what the fits' own spreads are multiplied with, so that 68 % of mocks lie within.
+"""Stated errors of the clean mode: factors on the fits' own spreads, so that 68 % of mocks lie within.
 
-Found on 500 mixtures of one to three M11-MILES populations with S/N 5-50 (seeds 1000-1499 of benchmarks/firefly_mocks.py);
-benchmarks/firefly_mocks.json holds what they cover on others.
+Found on 500 mixtures of one to three M11-MILES populations with S/N 5-50 (seeds 1000-1499 of
+benchmarks/firefly_mocks.py); benchmarks/firefly_mocks.json holds what they cover on others.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class Factors(NamedTuple):
     least: float
 
 
-EBV = Factors(1.0, 0.0, 0.018)
+EBV = Factors(1.2, 0.0, 0.018)
 AGE = Factors(1.2, 1.5, 0.005)
 METAL = Factors(1.0, 1.0, 0.005)
 

@@ -1,10 +1,10 @@
 """FIREFLY's method with its faults mended: the default.
 
-What differs from the released code (`compat`): templates trimmed where they end; the data's own line spread; a filter
-that mirrors the spectrum at its ends instead of wrapping it around; every pixel's own error in the filtered fit; an
-attenuation averaged over the tree instead of that of its greedy winner; populations added with the share that fits best;
-smooth errors of the flux calibration marginalised; means over all solutions, with errors calibrated on mocks; masses
-corrected for all of the light that dust takes.
+What differs from the released code (`compat`): templates trimmed where they end; the data's own line spread;
+a filter that mirrors the spectrum at its ends instead of wrapping it around; every pixel's own error in the
+filtered fit; an attenuation averaged over the tree instead of that of its greedy winner; populations added
+with the share that fits best; smooth errors of the flux calibration marginalised; means over all solutions,
+with errors calibrated on mocks; masses corrected for all of the light that dust takes.
 """
 
 from dataclasses import dataclass, replace
@@ -25,8 +25,8 @@ CHILDREN = 1000  # combinations kept at most in one iteration of the filtered fi
 class Templates:
     """Populations of a problem on the pixels in use, whatever its flux.
 
-    shapes (ssp, pix): each of median 1; slow (ssp, pix): their slow parts; norm (ssp): Lsun/Angstrom per solar mass
-    formed that they were divided by; curve (pix): A / E(B-V).
+    shapes (ssp, pix): each of median 1; slow (ssp, pix): their slow parts; norm (ssp): Lsun/Angstrom per
+    solar mass formed that they were divided by; curve (pix): A / E(B-V).
     """
 
     shapes: Float[np.ndarray, "ssp pix"]
@@ -39,8 +39,8 @@ class Templates:
 class Solution:
     """Quantities by name (those of `populations.NAMES`, and `ebv_stars`) with their errors; the best fit.
 
-    model (pix): flux on the pixels in use, unit of the spectrum; relative (pix): attenuation over its median; shares
-    (ssp): of the light; chi2: per pixel.
+    model (pix): flux on the pixels in use, unit of the spectrum; relative (pix): attenuation over its median;
+    shares (ssp): of the light; chi2: per pixel.
     """
 
     values: dict[str, float]
@@ -69,7 +69,8 @@ def solve(
 ) -> Solution:
     """Dust, then populations, of a problem's flux or of a draw `flux` in its place.
 
-    The errors of the populations hold the spread of the solutions and what the error of the dust does to them.
+    The errors of the populations hold the spread of the solutions and what the error of the dust does to
+    them.
     """
     flux = problem.flux if flux is None else flux
     level = np.median(flux)
@@ -83,7 +84,9 @@ def solve(
     if with_errors:
         tilts = (relative(sign * ebv_spread, ready.curve) for sign in (1.0, -1.0))
         sides = [
-            means(problem, settings, ready, *spectrum, replace(found, relative=found.relative * tilt), mass).mean
+            means(
+                problem, settings, ready, *spectrum, replace(found, relative=found.relative * tilt), mass
+            ).mean
             for tilt in tilts
         ]
         by_dust = 0.5 * (sides[0] - sides[1])
@@ -115,7 +118,7 @@ def attenuation(problem, settings, ready, flux, error) -> filtered.Attenuation:
 
 
 def means(problem, settings, ready, flux, error, found, mass) -> populations.Means:
-    """The populations behind an attenuation; mass (ssp): solar masses of all the light before it is dimmed."""
+    """The populations behind an attenuation; mass (ssp): solar masses of all the light, undimmed."""
     models = ready.shapes * found.relative
     middle = np.median(models, axis=1)
     models /= middle[:, None]

@@ -1,18 +1,21 @@
 """FIREFLY as released (firefly_release @cce94c2): the same numbers from the same spectra and templates.
 
-Its faults are kept here on purpose: templates that fall to nothing at their ends, a filter that wraps around, one error
-for all pixels of a filtered spectrum, R = 2000 for every instrument, mixes of two seeds clipped one by one.
+Its faults are kept here on purpose: templates that fall to nothing at their ends, a filter that wraps around,
+one error for all pixels of a filtered spectrum, R = 2000 for every instrument, mixes of two seeds clipped one
+by one.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from astropy import cosmology
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.sparse import csr_array
 
 from sanspec import grid
+from sanspec.config import Firefly
 from sanspec.stellar.firefly import dust, kernels, lines, tree
+from sanspec.stellar.firefly.pose import oldest
 from sanspec.stellar.firefly.profile import Interval, profile
 from sanspec.stellar.library import LSUN, Library
 
@@ -27,8 +30,8 @@ REACH = 3.0  # standard deviations at which its Gaussian is cut
 class Matched:
     """A spectrum and the populations on its pixels.
 
-    wave (pix): rest vacuum Angstrom; flux, error (pix): unit of the input; models (ssp, pix): erg/s/Angstrom per solar
-    mass; age (ssp): Gyr; metal (ssp): Z / Zsun, linear.
+    wave (pix): rest vacuum Angstrom; flux, error (pix): unit of the input; models (ssp, pix): erg/s/Angstrom
+    per solar mass; age (ssp): Gyr; metal (ssp): Z / Zsun, linear.
     """
 
     wave: Float[np.ndarray, " pix"]
@@ -41,7 +44,11 @@ class Matched:
 
 @dataclass(frozen=True, eq=False)
 class Released:
-    """What the released code reports: `averages` by name in linear units, E(B-V) [mag], chi2, numbers of solutions."""
+    """What the released code reports.
+
+    averages: by name, linear units; ebv [mag]; chi2: of the best; numbers of solutions; shares (ssp) of the
+    light and model (pix) of the best.
+    """
 
     averages: dict[str, Interval]
     ebv: float
@@ -49,7 +56,8 @@ class Released:
     solutions: int
     solutions_filtered: int
     matched: Matched
-    best_fit: Float[np.ndarray, " pix"]
+    shares: Float[np.ndarray, " ssp"]
+    model: Float[np.ndarray, " pix"]
 
 
 def fit(
@@ -59,37 +67,40 @@ def fit(
     z: float,
     vdisp: float,
     library: Library,
-    line_mask: float = 20.0,
-    resolution: float = 2000.0,
-    curve: str = "calzetti",
-    ebv_max: float = 1.5,
-    smoothing: float = 200.0,
+    settings: Firefly,
 ) -> Released:
     """One spectrum as the released code fits it.
 
-    wave: vacuum Angstrom, observed frame; flux, error: 1e-17 erg/s/cm2/Angstrom; vdisp: km/s; line_mask: half width
-    [Angstrom] about each line, 0: none. Raises ValueError where fewer than 100 pixels are left.
+    wave: vacuum Angstrom, observed frame; flux, error: 1e-17 erg/s/cm2/Angstrom; vdisp: km/s; library: as it
+    is in its files. Raises ValueError where fewer than 100 pixels are left.
     """
-    matched = match(wave, flux, error, z, vdisp, library, line_mask, resolution)
+    matched = match(wave, flux, error, z, vdisp, library, settings.line_mask, settings.resolution)
+    return solve(matched, settings, z)
+
+
+def solve(matched: Matched, settings: Firefly, z: float) -> Released:
+    """Dust and populations of a matched spectrum."""
     models = matched.models * normalisation(matched.flux, matched.models)[:, None]
-    attenuation, filtered = determine_attenuation(matched, models, smoothing)
-    ebv = dust.best_ebv(attenuation, dust.CURVES[curve](matched.wave), ebv_max)
+    attenuation, filtered = determine_attenuation(matched, models, settings.smoothing)
+    curve = dust.CURVES[settings.curve](matched.wave)
     attenuated = matched.models * attenuation
     mass = normalisation(matched.flux, attenuated)
     models = attenuated * mass[:, None]
     found = tree.grow(tree.residuals(matched.flux, matched.error, models))
+    shares = found.best_weights()
     return Released(
         averages=averages(found, matched, mass, z),
-        ebv=ebv,
+        ebv=dust.best_ebv(attenuation, curve, settings.ebv_max),
         chi2=found.least,
         solutions=found.count,
         solutions_filtered=filtered.count,
         matched=matched,
-        best_fit=found.best_weights() @ models,
+        shares=shares,
+        model=shares @ models,
     )
 
 
-# ------------------------------------------------------------------------------------------------------------- set-up
+# ----------------------------------------------------------------------------------------------------- set-up
 
 
 def match(
@@ -102,11 +113,11 @@ def match(
     line_mask: float,
     resolution: float,
 ) -> Matched:
-    """Pixels in use, and the populations brought to them by trapezoids between the midpoints of their neighbours."""
+    """Pixels in use, and the populations on them, by trapezoids between the midpoints of neighbours."""
     rest = wave / (1 + z)
     good = np.isfinite(flux) & (flux > 0) & np.isfinite(error) & ~lines.near(rest, line_mask)
     lam = grid.air_to_vac(library.lam)
-    young = library.age <= cosmology.Planck15.age(z).value
+    young = library.age <= oldest(z)
     inside = good & (rest >= lam[0]) & (rest <= lam[-1])
     if inside.sum() < 100:
         raise ValueError(f"{inside.sum()} usable pixels within the templates; at least 100 are needed")
@@ -125,7 +136,7 @@ def match(
 def broaden(
     models: Float[np.ndarray, "ssp lam"], lam: Float[np.ndarray, " lam"], vdisp: float, resolution: float
 ) -> Float[np.ndarray, "ssp lam"]:
-    """Models with Gaussians of a width varying by pixel, cut at 3 sigma; pixels too near the ends are left at zero."""
+    """Models smoothed by Gaussians that vary by pixel, cut at 3 sigma; zero near the ends."""
     old = grid.C_KMS * FWHM / lam / grid.FWHM_PER_SIGMA
     variance = vdisp**2 + (grid.C_KMS / resolution / grid.FWHM_PER_SIGMA) ** 2 - old**2
     sigma = np.sqrt(np.maximum(variance, 0.0)) * lam / grid.C_KMS / (lam[1] - lam[0])
@@ -171,14 +182,14 @@ def normalisation(
     return np.median(flux) / np.median(models, axis=1)
 
 
-# --------------------------------------------------------------------------------------------------------------- dust
+# ------------------------------------------------------------------------------------------------------- dust
 
 
 def window(pixels: int) -> Float[np.ndarray, " mode"]:
-    """The filter's transmission of the modes of a real transform: 0 below the 20th, a ramp, 1; the mean is kept.
+    """Transmission of the modes of a real transform: 0 below the 20th, a ramp, 1; the mean is kept.
 
-    The released ramp differs by one mode between positive and negative frequencies; the real part of its inverse
-    transform is that of the mean of the two.
+    The released ramp differs by one mode between positive and negative frequencies; the real part of its
+    inverse transform is that of the mean of the two.
     """
     full = np.zeros(pixels)
     full[0] = 1.0
@@ -190,7 +201,7 @@ def window(pixels: int) -> Float[np.ndarray, " mode"]:
 
 
 def high_pass(spectra: Float[np.ndarray, "*spec pix"]) -> Float[np.ndarray, "*spec pix"]:
-    """Spectra without their slow changes: (1 + (fast - median) / slow) median, fast and slow parts of the transform."""
+    """Spectra without their slow changes: (1 + (fast - median) / slow) median, by their Fourier transform."""
     pixels = spectra.shape[-1]
     passed = window(pixels)
     stopped = 1.0 - passed
@@ -204,7 +215,7 @@ def high_pass(spectra: Float[np.ndarray, "*spec pix"]) -> Float[np.ndarray, "*sp
 def determine_attenuation(
     matched: Matched, models: Float[np.ndarray, "ssp pix"], smoothing: float
 ) -> tuple[Float[np.ndarray, " pix"], tree.Tree]:
-    """Attenuation relative to its median, from the best fit of the filtered spectra; with the tree of that fit."""
+    """Attenuation over its median, from the best fit of the filtered spectra; and the tree of that fit."""
     flux = high_pass(matched.flux)
     filtered = high_pass(models)
     filtered *= normalisation(flux, filtered)[:, None]
@@ -217,13 +228,13 @@ def determine_attenuation(
     return kernels.running_median(matched.wave, fine / np.median(fine), smoothing), found
 
 
-# ----------------------------------------------------------------------------------------------------------- averages
+# --------------------------------------------------------------------------------------------------- averages
 
 
 def averages(
     found: tree.Tree, matched: Matched, mass: Float[np.ndarray, " ssp"], z: float
 ) -> dict[str, Interval]:
-    """Ages [Gyr], metallicities [Zsun] and the mass formed [Msun], linear; mass (ssp): the models' normalisation."""
+    """Ages [Gyr], metallicities [Zsun], mass formed [Msun], linear; mass (ssp): the models' normalisation."""
     distance = cosmology.Planck15.luminosity_distance(z).to_value("cm") if z > 0 else np.nan
     weights, unity = found.weights, np.ones(len(found.weights))
     masses = weights @ mass

@@ -11,18 +11,21 @@ from sanspec.stellar.firefly import kernels
 
 TRIED = 200  # values of E(B-V) compared with an attenuation
 
-# Wavelengths [Angstrom] and A / A(V) of the Milky Way: Allen 1976, Astrophysical Quantities, table of section 125
+# Wavelengths [Angstrom] and A / A(V) of the Milky Way: Allen 1976, Astrophysical Quantities, table of section
+# 125
 ALLEN = np.array(
     [(3330, 1.69), (3650, 1.58), (4000, 1.45), (4400, 1.32), (5000, 1.13), (5530, 1.00), (6700, 0.74)]
     + [(9000, 0.46), (10000, 0.38)]
 )
-# Wavelengths [Angstrom] and E(wave - V) / E(B - V) of the SMC: Prevot et al. 1984, table 2, and Bouchet et al. 1985
-PREVOT = np.array([(2890, 3.00), (2995, 2.65), (3105, 2.29), (3704, 1.81), (4255, 1.00), (5291, 0.0)])
-PREVOT_RV = 2.72  # Bouchet et al. 1985
+# Wavenumbers [1/micron] and A / A(V) of the SMC bar: Gordon et al. 2003, table 4
+GORDON = np.array(
+    [(1.235, 0.567), (1.538, 0.801), (1.818, 1.000), (2.273, 1.374), (2.703, 1.672), (3.375, 2.000)]
+)
+GORDON_RV = 2.74  # their table 2
 
 
 def calzetti(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
-    """A / E(B-V) of starbursts, Calzetti et al. 2000, eq. 4, R_V = 4.05; `wave` [Angstrom, rest] 1200-22000."""
+    """A / E(B-V) of starbursts, Calzetti et al. 2000, eq. 4, R_V = 4.05; `wave` 1200-22000 [Angstrom]."""
     x = 1e4 / np.asarray(wave, dtype=np.float64)
     red = 2.659 * (-1.857 + 1.040 * x) + 4.05
     blue = 2.659 * (-2.156 + 1.509 * x - 0.198 * x**2 + 0.011 * x**3) + 4.05
@@ -42,16 +45,16 @@ def allen(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
     return 3.1 * CubicSpline(ALLEN[:, 0], ALLEN[:, 1])(wave)
 
 
-def prevot(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
-    """A / E(B-V) of the SMC, Prevot et al. 1984, R_V = 2.72; `wave` [Angstrom, rest] 2890-10000."""
-    return np.interp(wave, PREVOT[:, 0], PREVOT[:, 1]) + PREVOT_RV
+def gordon(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
+    """A / E(B-V) of the SMC bar, Gordon et al. 2003, R_V = 2.74; `wave` [Angstrom, rest] 2963-8097."""
+    return GORDON_RV * np.interp(1e4 / np.asarray(wave, dtype=np.float64), GORDON[:, 0], GORDON[:, 1])
 
 
 CURVES: dict[str, Callable] = {
     "calzetti": calzetti,
     "odonnell": odonnell,
     "allen": allen,
-    "prevot": prevot,
+    "gordon": gordon,
 }
 
 
@@ -81,9 +84,10 @@ def best_ebv(
 def nearest_ebv(
     attenuation: Float[np.ndarray, " pix"], curve: Float[np.ndarray, " pix"], ebv_max: float
 ) -> float:
-    """E(B-V) [mag] between 0 and ebv_max of the curve nearest to an attenuation in the mean absolute difference.
+    """E(B-V) [mag], 0 to ebv_max, of the curve nearest to an attenuation in the mean absolute difference.
 
-    Both relative to their median. Unlike `best_ebv` it is not bound to a grid, nor drawn by the few worst pixels.
+    Both relative to their median. Unlike `best_ebv` it is not bound to a grid, nor drawn by the few worst
+    pixels.
     """
     middle = np.sort(curve)[[(len(curve) - 1) // 2, len(curve) // 2]]
 

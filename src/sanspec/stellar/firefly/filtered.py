@@ -1,4 +1,4 @@
-"""The clean mode's dust: spectra without their slow changes are fitted first, and what is left over is attenuation."""
+"""The clean mode's dust: spectra without their slow changes are fitted first; what is left is attenuation."""
 
 from dataclasses import dataclass
 
@@ -18,8 +18,8 @@ LAGS = 15  # pixels over which residuals may be correlated
 class Attenuation:
     """Dust found by the filter.
 
-    ebv [mag]; spread [mag]: standard deviation of E(B-V) over the tree's solutions; relative (pix): attenuation over its
-    median; keep (pix): pixels that are no outliers of the filtered fit.
+    ebv [mag]; spread [mag]: standard deviation of E(B-V) over the tree's solutions; relative (pix):
+    attenuation over its median; keep (pix): pixels that are no outliers of the filtered fit.
     """
 
     ebv: float
@@ -29,7 +29,7 @@ class Attenuation:
 
 
 def slow_part(spectra: Float[np.ndarray, "*spec pix"]) -> Float[np.ndarray, "*spec pix"]:
-    """The first cosine modes of spectra: a mirror image stands at either end, so that nothing wraps around."""
+    """The first cosine modes of spectra, whose mirror images stand at either end: nothing wraps around."""
     modes = dct(spectra, axis=-1, norm="ortho")
     number = np.arange(spectra.shape[-1])
     return idct(modes * np.clip(2.0 - number / MODES, 0.0, 1.0), axis=-1, norm="ortho")
@@ -48,8 +48,9 @@ def determine(
 ) -> Attenuation:
     """Attenuation by high-pass filtering (Wilkinson et al. 2015, section 2.3; 2017, section 3.3).
 
-    wave: rest; flux and models of median 1; slow: `slow_part` of the models; curve: A / E(B-V) at `wave`; smoothing: half
-    width of the running median [Angstrom]. The weights are the mean over the tree, not those of its winner.
+    wave: rest; flux and models of median 1; slow: `slow_part` of the models; curve: A / E(B-V) at `wave`;
+    smoothing: half width of the running median [Angstrom]. The weights are the mean over the tree, not those
+    of its winner.
     """
     level = np.maximum(slow_part(flux), FLOOR)
     fast = flux / level
@@ -85,8 +86,8 @@ def _spread(chance, weights, level, slow, curve):
 def noise_scale(residual: Float[np.ndarray, " pix"]) -> float:
     """What chi2 is divided with before it becomes a likelihood: its mean, times the pixels that act as one.
 
-    residual: of the best fit, over the errors. The second factor is 1 + 2 sum of the autocorrelation over 15 pixels, and
-    at least 1: smoothed and resampled spectra have noise alike in neighbouring pixels.
+    residual: of the best fit, over the errors. The second factor is 1 + 2 sum of the autocorrelation over 15
+    pixels, and at least 1: smoothed and resampled spectra have noise alike in neighbouring pixels.
     """
     mean = float(np.mean(residual**2))
     if mean == 0:

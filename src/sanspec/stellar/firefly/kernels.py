@@ -22,7 +22,8 @@ def _moments(values, floor, ceiling):
 def clip_bounds(values, n_sigma):
     """Iterative sigma clip of one row: last lower and upper limit, and the sum of squares of what is left.
 
-    As `scipy.stats.sigmaclip`: limits are inclusive, and a value once dropped stays dropped. All values finite.
+    As `scipy.stats.sigmaclip`: limits are inclusive, and a value once dropped stays dropped. All values
+    finite.
     """
     low, high, floor, ceiling, before = -np.inf, np.inf, -np.inf, np.inf, -1.0
     count, total, squares = _moments(values, floor, ceiling)
@@ -108,9 +109,10 @@ def mix_range(top, fits, fractions):
 
 @numba.njit(cache=True, nogil=True)
 def mix_profile(top, fits, fractions, chi2, mixed, edges):
-    """Least chi2 among the fits and mixes whose property lies in each bin (edges[b], edges[b + 1]]; inf where none.
+    """Least chi2 among the fits and mixes whose property lies in each bin; inf where there is none.
 
-    top (2, top), fits (2, fit): as in `mix_range`; chi2 (fit); mixed (top, fit, fraction); edges evenly spaced.
+    top (2, top), fits (2, fit): as in `mix_range`; chi2 (fit); mixed (top, fit, fraction); edges evenly
+    spaced.
     """
     best = np.full(len(edges) - 1, np.inf)
     for j in range(fits.shape[1]):

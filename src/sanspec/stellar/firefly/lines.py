@@ -5,8 +5,8 @@ from jaxtyping import Bool, Float
 
 from sanspec.grid import air_to_vac
 
-# Air wavelengths [Angstrom] of the released FIREFLY: [O II], [Ne III], He I-II, Balmer, [O III], [Ar IV], [N I], [O I],
-# [N II], [S II], [Ar III], [Ne V]
+# Air wavelengths [Angstrom] of the released FIREFLY: [O II], [Ne III], He I-II, Balmer, [O III], [Ar IV], [N
+# I], [O I], [N II], [S II], [Ar III], [Ne V]
 AIR = (
     *(3202.15, 3345.81, 3425.81, 3726.03, 3728.73, 3868.69, 3889.05, 3967.40, 3970.07, 4101.73, 4340.46),
     *(4363.15, 4685.74, 4711.30, 4740.10, 4861.32, 4958.83, 5006.77, 5197.90, 5200.39, 5875.60, 6300.20),

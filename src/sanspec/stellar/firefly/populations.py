@@ -1,4 +1,4 @@
-"""The clean mode's populations: every combination by its likelihood, smooth errors of the calibration marginalised."""
+"""The clean mode's populations: combinations by their likelihood, calibration errors marginalised."""
 
 from dataclasses import dataclass
 
@@ -27,8 +27,8 @@ NAMES = (
 class Means:
     """Quantities `NAMES` over all solutions, and the best of these.
 
-    mean, spread (quantity): mean and standard deviation; shares (ssp): of the light, in the best; model (pix): its flux;
-    chi2: its chi2 per pixel.
+    mean, spread (quantity): mean and standard deviation; shares (ssp): of the light, in the best; model
+    (pix): its flux; chi2: its chi2 per pixel.
     """
 
     mean: Float[np.ndarray, " quantity"]
@@ -41,10 +41,10 @@ class Means:
 def columns(
     library: Library, young: np.ndarray, mass: Float[np.ndarray, " ssp"], averages: str
 ) -> Float[np.ndarray, "ssp column"]:
-    """What the quantities are made of, one row per population: age, metallicity, and these and more times the mass.
+    """What the quantities are made of, by population: age, metallicity, and these and more times mass.
 
-    young: places of the populations in the library; mass (ssp): solar masses formed for all of the light; averages: of
-    ages and metallicities themselves (`linear`) or of their logarithms (`log`).
+    young: places of the populations in the library; mass (ssp): solar masses formed for all of the light;
+    averages: of ages and metallicities themselves (`linear`) or of their logarithms (`log`).
     """
     age, metal = np.log10(library.age[young]), library.metal[young]
     if averages == "linear":
@@ -53,9 +53,7 @@ def columns(
     return np.column_stack([age, metal, mass, mass * age, mass * metal, mass * left, mass * light])
 
 
-def quantities(
-    values: Float[np.ndarray, "sol column"], averages: str
-) -> Float[np.ndarray, "sol quantity"]:
+def quantities(values: Float[np.ndarray, "sol column"], averages: str) -> Float[np.ndarray, "sol quantity"]:
     """`NAMES` of solutions from their means of `columns`: log yr, [M/H], log Msun, Msun/Lsun."""
     age, metal, mass, mass_age, mass_metal, left, light = values.T
     means = np.array([age, mass_age / mass, metal, mass_metal / mass])
@@ -77,9 +75,9 @@ def determine(
 ) -> Means:
     """The populations of a spectrum whose dust is known.
 
-    flux and models (attenuated) of median 1; keep: pixels to use; calibration: standard deviation of each smooth mode by
-    which the flux may be wrong, as a fraction. These modes are marginalised: C^-1 = D - D U' (1 + U D U')^-1 U D, where D
-    are the inverse variances and U the modes times the flux's slow part.
+    flux and models (attenuated) of median 1; keep: pixels to use; calibration: standard deviation of each
+    smooth mode by which the flux may be wrong, as a fraction. These modes are marginalised: C^-1 = D - D U'
+    (1 + U D U')^-1 U D, where D are the inverse variances and U the modes times the flux's slow part.
     """
     scaled = (models[:, keep] - flux[keep]) / error[keep]
     modes = calibration * cosines(len(flux)) * (slow_part(flux) / error)

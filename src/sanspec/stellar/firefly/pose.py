@@ -1,16 +1,17 @@
 """A spectrum and the populations on its own pixels, at its own resolution: what the clean mode fits."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float
+from astropy.cosmology import Planck15
+from jaxtyping import Bool, Float, Int
 
 from sanspec import grid
 from sanspec.config import Stellar
 from sanspec.errors import Warn
 from sanspec.stellar.firefly import lines
 from sanspec.stellar.library import Library
-from sanspec.stellar.light import COSMOLOGY
 from sanspec.stellar.lsf import smoothing
 from sanspec.stellar.spectra import Spectrum
 
@@ -27,14 +28,15 @@ class Unfit(Exception):
 class Problem:
     """One spectrum with its populations.
 
-    young (ssp): places of the populations in the library, none older than the universe; span: the spectrum's pixels that
-    the templates reach; wave (span): rest vacuum Angstrom; fwhm (span): line spread, rest Angstrom; models (ssp, span):
-    Lsun/Angstrom per solar mass formed; used (span): pixels that the fit sees; flux, error (used): unit of the spectrum.
+    young (ssp): places of the populations in the library, none older than the universe; span: the spectrum's
+    pixels that the templates reach; wave (span): rest vacuum Angstrom; fwhm (span): line spread, rest
+    Angstrom; models (ssp, span): Lsun/Angstrom per solar mass formed; used (span): pixels that the fit sees;
+    flux, error (used): unit of the spectrum.
     """
 
     spectrum: Spectrum
     library: Library
-    young: Float[np.ndarray, " ssp"]
+    young: Int[np.ndarray, " ssp"]
     span: slice
     wave: Float[np.ndarray, " span"]
     fwhm: Float[np.ndarray, " span"]
@@ -59,6 +61,12 @@ def check(spectrum: Spectrum) -> None:
         raise Unfit(Warn.NO_SIGNAL)
 
 
+@lru_cache(maxsize=4096)
+def oldest(z: float) -> float:
+    """Age of the universe [Gyr] at redshift z, as the released code has it: no population is older."""
+    return float(Planck15.age(z).value)
+
+
 def usable(spectrum: Spectrum) -> Bool[np.ndarray, " pix"]:
     """Pixels with a flux and an error."""
     with np.errstate(invalid="ignore"):
@@ -66,7 +74,7 @@ def usable(spectrum: Spectrum) -> Bool[np.ndarray, " pix"]:
 
 
 def pose(spectrum: Spectrum, library: Library, settings: Stellar, vdisp: float) -> Problem:
-    """The spectrum with its templates, broadened by `vdisp` [km/s] and from their own resolution to the spectrum's.
+    """The spectrum with its templates, at its resolution and broadened by `vdisp` [km/s].
 
     library: trimmed to where its fluxes are real. Raises Unfit, with the reason.
     """
@@ -75,16 +83,14 @@ def pose(spectrum: Spectrum, library: Library, settings: Stellar, vdisp: float) 
     edges, edges_in = grid.bin_edges(spectrum.wave) / stretch, grid.air_to_vac(library.edges)
     first, last = np.searchsorted(edges, edges_in[[0, -1]])
     span = slice(first, max(last - 1, first))
-    young = np.flatnonzero(library.age <= COSMOLOGY.age(spectrum.z).value)
+    young = np.flatnonzero(library.age <= oldest(spectrum.z))
     if span.stop - span.start < settings.least_pixels or not len(young):
         raise Unfit(Warn.SHORT_COVERAGE)
     wave, fwhm = spectrum.wave[span] / stretch, spectrum.fwhm[span] / stretch
     sigma = kernel_width(wave, fwhm, library, vdisp)
     operator = smoothing(edges_in, edges[first:last], sigma)
     models = np.ascontiguousarray((operator @ library.flux[:, young]).T)
-    used = (
-        usable(spectrum)[span] & ~lines.near(wave, settings.firefly.line_mask) & (models > 0).all(axis=0)
-    )
+    used = usable(spectrum)[span] & ~lines.near(wave, settings.firefly.line_mask) & (models > 0).all(axis=0)
     if used.sum() < settings.least_pixels:
         raise Unfit(Warn.SHORT_COVERAGE)
     flux, error = (np.asarray(x[span][used], float) for x in (spectrum.flux, spectrum.noise))

@@ -1,4 +1,4 @@
-"""The best value of a property and its intervals, from the best chi2 at every value (Wilkinson et al. 2017, section 3.2)."""
+"""A property's best value and its intervals, from the best chi2 at every value (Wilkinson et al. 2017)."""
 
 from dataclasses import dataclass
 
@@ -27,8 +27,9 @@ def profile(
 ) -> Interval:
     """Interval of numerator / denominator, both linear in the weights, over all fits and mixes of a tree.
 
-    The probability of a solution is the survival function of chi2, scaled to a least chi2 of `dof`; that of a bin of the
-    property is the greatest in it. A property that hardly varies is given by its last solution and its range.
+    The probability of a solution is the survival function of chi2, scaled to a least chi2 of `dof`; that of a
+    bin of the property is the greatest in it. A property that hardly varies is given by its last solution and
+    its range.
     """
     fits = np.array([numerator, denominator])
     top = np.ascontiguousarray(fits[:, found.top])
@@ -45,7 +46,7 @@ def profile(
 
 
 def densest(centres: Float[np.ndarray, " bin"], density: Float[np.ndarray, " bin"]) -> Interval:
-    """Mode and highest-density intervals of a density in equal bins: the bins before the content is reached."""
+    """Mode and highest-density intervals of a density in bins: those before the content is reached."""
     order = np.argsort(density)[::-1]
     before = np.cumsum(density[order]) - density[order]
     ends = []

@@ -1,8 +1,9 @@
 """The search of the clean mode: combinations grown one population at a time, each share at its best.
 
-The released tree gives a new population the share 1 / (k + 1), whatever the data say, and keeps what beats the best by
-ln N; a change of 0.1 % in the flux then moves ages by up to 0.1 dex. Here the share is the minimum of a parabola,
-known in closed form from the Gram matrix, and every combination tried counts by its likelihood.
+The released tree gives a new population the share 1 / (k + 1), whatever the data say, and keeps what beats
+the best by ln N; a change of 0.1 % in the flux then moves ages by up to 0.1 dex. Here the share is the
+minimum of a parabola, known in closed form from the Gram matrix, and every combination tried counts by its
+likelihood.
 """
 
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ SMALLEST = 1e-6  # share of a population that counts
 class Solutions:
     """Every combination tried.
 
-    chi2 (sol); count (sol): populations in it; values (sol, column): its light-weighted means of `columns`; best (ssp):
-    shares of the combination of least chi2 + count x penalty.
+    chi2 (sol); count (sol): populations in it; values (sol, column): its light-weighted means of `columns`;
+    best (ssp): shares of the combination of least chi2 + count x penalty.
     """
 
     chi2: Float[np.ndarray, " sol"]
@@ -36,7 +37,7 @@ class Solutions:
 
 @dataclass(frozen=True, eq=False)
 class _Beam:
-    """Combinations to be grown: their shares, chi2, products with the Gram matrix, and means of the columns."""
+    """Combinations to be grown: shares, chi2, products with the Gram matrix, means of the columns."""
 
     weights: Float[np.ndarray, "beam ssp"]
     chi2: Float[np.ndarray, " beam"]
@@ -53,8 +54,8 @@ def search(
 ) -> Solutions:
     """Combinations of up to `steps` + 1 populations that describe the data.
 
-    gram: products of the populations' residuals, so that chi2 of shares w, summing to 1, is w gram w; penalty: what one
-    more population must gain in chi2. Ends when the best of a step gains less.
+    gram: products of the populations' residuals, so that chi2 of shares w, summing to 1, is w gram w;
+    penalty: what one more population must gain in chi2. Ends when the best of a step gains less.
     """
     grown = _Beam(np.eye(len(gram)), np.diag(gram), gram, columns)
     chi2, count, values = [grown.chi2], [np.ones(len(gram), int)], [columns]
@@ -79,7 +80,7 @@ def search(
 
 
 def _shares(grown: _Beam, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each combination and each population that improves it: their places, and the best share of the latter."""
+    """Combinations and the populations that improve them, by place, and the best share of the latter."""
     own = np.diag(gram)
     towards = grown.chi2[:, None] - grown.products
     curvature = towards + own - grown.products

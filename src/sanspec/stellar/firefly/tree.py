@@ -1,4 +1,4 @@
-"""The search over combinations of populations: a greedy tree of weights and mixes of its best (Wilkinson et al. 2017)."""
+"""The released search: a greedy tree of weights, and mixes of its best (Wilkinson et al. 2017)."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ FRACTIONS = np.array([1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0])  # q of ev
 
 @dataclass(frozen=True)
 class Limits:
-    """How far the search goes: iterations, children kept in each (the best), fits that are mixed with all others."""
+    """How far the search goes: iterations, best children kept in each, best fits mixed with all others."""
 
     iterations: int = 10
     children: int = 10_000
@@ -23,9 +23,9 @@ class Limits:
 class Tree:
     """Every combination that was kept, and the mixes of the best of them with all.
 
-    weights (fit, ssp): light fractions, summing to 1; chi2 (fit); born (fit): iteration, 0 for a single population;
-    top (best): rows mixed with all; mixed (best, fit, fraction): chi2 of (weights[top] + q weights[fit]) / (1 + q),
-    q in `FRACTIONS`.
+    weights (fit, ssp): light fractions, summing to 1; chi2 (fit); born (fit): iteration, 0 for a single
+    population; top (best): rows mixed with all; mixed (best, fit, fraction): chi2 of (weights[top] + q
+    weights[fit]) / (1 + q), q in `FRACTIONS`.
     """
 
     weights: Float[np.ndarray, "fit ssp"]
@@ -45,7 +45,7 @@ class Tree:
         return float(min(self.chi2.min(), self.mixed.min()))
 
     def best_weights(self) -> Float[np.ndarray, " ssp"]:
-        """Light fractions of the solution of least chi2; of equal ones the first, unmixed fits before mixes."""
+        """Light fractions of the solution of least chi2; of equal ones the first, fits before mixes."""
         if self.chi2.min() <= self.mixed.min():
             return self.weights[np.argmin(self.chi2)]
         i, j, k = np.unravel_index(np.argmin(self.mixed), self.mixed.shape)
@@ -63,8 +63,8 @@ def residuals(
 def grow(scaled: Float[np.ndarray, "ssp pix"], limits: Limits = Limits()) -> Tree:
     """The tree as the released FIREFLY grows it (Wilkinson et al. 2017, section 3.1).
 
-    scaled: residuals of the single populations in units of their error. Each is a seed whose chi2 is taken after its own
-    3 sigma clip; the pixels that the best seed keeps are then everyone's.
+    scaled: residuals of the single populations in units of their error. Each is a seed whose chi2 is taken
+    after its own 3 sigma clip; the pixels that the best seed keeps are then everyone's.
     """
     keep, chi2 = clip_to_best(scaled)
     clipped = scaled[:, keep]
@@ -82,7 +82,8 @@ def _mix_seed(
 ) -> Float[np.ndarray, "best fit fraction"]:
     """chi2 of the mixes of top[0], a seed, and of those after it.
 
-    Two seeds are clipped afresh; the released code then leaves the clip of the last such mix to all mixes that follow.
+    Two seeds are clipped afresh; the released code then leaves the clip of the last such mix to all mixes
+    that follow.
     """
     seed = scaled[top[0]]
     low, high, _ = kernels.clip_bounds(0.5 * (seed + scaled[-1]), kernels.CLIP_SIGMA)
@@ -105,11 +106,11 @@ def clip_to_best(
 
 
 def spawn(gram, chi2, threshold, limits):
-    """Kept combinations: at iteration k every one of weights w has children (k w + e_j) / (k + 1), one for each j.
+    """Combinations kept: at iteration k each, of weights w, has the children (k w + e_j) / (k + 1).
 
-    gram (ssp, ssp): products of the populations' residuals over the pixels in use; chi2 (ssp): of the seeds. A child is
-    kept when its chi2 lies below the least at the iteration's start by more than `threshold`; the search ends when none
-    is. Returns weights, chi2, iteration of birth, and weights @ gram.
+    gram (ssp, ssp): products of the populations' residuals over the pixels in use; chi2 (ssp): of the seeds.
+    A child is kept when its chi2 lies below the least at the iteration's start by more than `threshold`; the
+    search ends when none is. Returns weights, chi2, iteration of birth, and weights @ gram.
     """
     own = np.diag(gram)
     weights, products, squares = np.eye(len(gram)), gram, own
@@ -133,7 +134,7 @@ def spawn(gram, chi2, threshold, limits):
 
 
 def mix(weights, products, top, gram):
-    """chi2 of every mix (top, fit, fraction) of weights `top` with all, over the pixels of `gram`; products: weights @ gram."""
+    """chi2 (top, fit, fraction) of the mixes of weights `top` with all; products: weights @ gram."""
     squares = np.einsum("fs,fs->f", products, weights)
     own = np.einsum("fs,fs->f", top @ gram, top)
     cross = top @ products.T

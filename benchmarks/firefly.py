@@ -1,0 +1,152 @@
+"""Parity and speed of FIREFLY: against the released code's records, and a plain transcription of the method.
+
+SANSPEC_TEST_DATA=FOLDER OMP_NUM_THREADS=1 python benchmarks/firefly.py
+
+writes benchmarks/firefly.json. All times are process CPU seconds of one core, templates already in memory;
+each of ours is the second of two runs, so that nothing is compiled in it.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+import firefly_transcription as transcription
+import numpy as np
+from astropy.io import fits
+
+from sanspec.config import Firefly, Stellar
+from sanspec.stellar.firefly import compat
+from sanspec.stellar.firefly.fit import Clean, Compat, Libraries, draws, fit
+from sanspec.stellar.firefly.pose import pose
+from sanspec.stellar.library import open_library
+from sanspec.stellar.spectra import Spectrum, from_file
+from sanspec.store import provenance, write_json
+
+NAMES = {
+    "age_light": "age_lightW",
+    "metal_light": "metallicity_lightW",
+    "age_mass": "age_massW",
+    "metal_mass": "metallicity_massW",
+    "mass_formed": "total_mass",
+}
+COMPARED = {
+    "log_age_light": ("age_lightW", 9.0),
+    "metal_light": ("metallicity_lightW", 0.0),
+    "ebv_stars": ("EBV", 0.0),
+}
+
+
+def timed(work):
+    """What a second call of `work` gives, and its CPU seconds."""
+    work()
+    started = time.process_time()
+    result = work()
+    return result, time.process_time() - started
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Wavelength, flux and error of a spectrum file."""
+    table = fits.getdata(path, 1)
+    loglam, flux, ivar = (np.asarray(table[name], float) for name in ("loglam", "flux", "ivar"))
+    with np.errstate(divide="ignore"):
+        return 10.0**loglam, flux, ivar**-0.5
+
+
+def compare(folder: Path, record: dict, libraries: Libraries, slow: bool) -> dict:
+    """One record: differences in dex, CPU seconds of every way to fit it."""
+    settings = Stellar(firefly=Firefly(line_mask=record["settings"]["N_angstrom_masked"]))
+    path, where = folder / record["file"], (record["redshift"], record["vdisp"])
+    data = read(path)
+    ours, seconds = timed(lambda: compat.fit(*data, *where, libraries.whole, settings.firefly))
+    header = record["header"]
+    apart = [abs(np.log10(ours.averages[name].value) - header[key]) for name, key in NAMES.items()]
+    entry = {
+        "file": record["file"],
+        "max_abs_dex": float(max(*apart, abs(ours.ebv - header["EBV"]))),
+        "solutions": ours.solutions,
+        "same_solutions": ours.solutions == record["n_solutions"]
+        and ours.solutions_filtered == record["n_hpf_solutions"],
+        "cpu_record": record["cpu_s"],
+        "cpu_compat": seconds,
+    }
+    if slow:
+        started = time.process_time()
+        plain = transcription.fit(*data, *where, libraries.whole, settings.firefly.line_mask)
+        entry["cpu_transcription"] = time.process_time() - started
+        entry["transcription_apart_dex"] = float(
+            max(abs(np.log10(plain[name] / ours.averages[name].value)) for name in NAMES)
+        )
+        entry["transcription_same_solutions"] = plain["solutions"] == ours.solutions
+    return entry | both_modes(from_file(path, z=record["redshift"]), record, libraries, settings)
+
+
+def both_modes(spectrum: Spectrum, record: dict, libraries: Libraries, settings: Stellar) -> dict:
+    """Clean fit of a record's spectrum, and CPU seconds of a bootstrap draw in either mode."""
+    vdisp, steps = record["vdisp"], record["timing_cpu_s"]
+    (row, _), seconds = timed(lambda: fit(spectrum, libraries, settings, vdisp))
+    entry = {"cpu_clean": seconds}
+    entry["clean_minus_record"] = {
+        name: round(row[name] - record["header"][key] - shift, 4) for name, (key, shift) in COMPARED.items()
+    }
+    entry["cpu_draw_record"] = steps["determine_attenuation"]["total"] + steps["fitter_main"]["total"]
+    problem = pose(spectrum, libraries.trimmed, settings, vdisp)
+    for mode, kind in (("clean", Clean), ("compat", Compat)):
+        solver = kind(problem, libraries, settings, vdisp)
+        found = solver.solve()
+        started = time.process_time()
+        draws(solver, found, settings)
+        entry[f"cpu_draw_{mode}"] = (time.process_time() - started) / settings.firefly.draws
+    return entry
+
+
+def summary(entries: list[dict]) -> dict:
+    """The figures of merit."""
+    total = {key: sum(e[key] for e in entries) for key in entries[0] if key.startswith("cpu_")}
+    ratio = [e["cpu_draw_record"] / e["cpu_draw_clean"] for e in entries]
+    apart = {name: np.array([e["clean_minus_record"][name] for e in entries]) for name in COMPARED}
+    figures = {
+        "records": len(entries),
+        "max_abs_dex": max(e["max_abs_dex"] for e in entries),
+        "same_solutions": all(e["same_solutions"] for e in entries),
+        "speed_total": total["cpu_record"] / total["cpu_compat"],
+        "speed_least": min(e["cpu_record"] / e["cpu_compat"] for e in entries),
+        "speed_bootstrap": total["cpu_draw_record"] / total["cpu_draw_clean"],
+        "speed_bootstrap_least": min(ratio),
+        "speed_bootstrap_compat": total["cpu_draw_record"] / total["cpu_draw_compat"],
+        "cpu_clean_fit": total["cpu_clean"] / len(entries),
+        "cpu_clean_draw": total["cpu_draw_clean"] / len(entries),
+        "median_abs_clean_minus_compat": {k: round(float(np.median(np.abs(v))), 4) for k, v in apart.items()},
+        "median_clean_minus_compat": {k: round(float(np.median(v)), 4) for k, v in apart.items()},
+    }
+    figures["hours_3012_spectra_11_fits"] = (
+        3012 * (figures["cpu_clean_fit"] + 10 * figures["cpu_clean_draw"]) / 3600
+    )
+    if "cpu_transcription" in total:
+        figures["speed_transcription"] = total["cpu_transcription"] / total["cpu_compat"]
+        figures["transcription_apart_dex"] = max(e["transcription_apart_dex"] for e in entries)
+    return figures
+
+
+def main() -> None:
+    """Run and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("SANSPEC_TEST_DATA", "")))
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--no-transcription", action="store_true", help="leave out the slow one")
+    args = parser.parse_args()
+    runs = json.loads((args.data / "firefly" / "reference.json").read_text())["runs"]
+    libraries = Libraries.of(open_library(args.data / "firefly", "ss"), Stellar())
+    entries = [compare(args.data, record, libraries, not args.no_transcription) for record in runs.values()]
+    machine = {
+        "machine": platform.processor() or platform.machine(),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+    }
+    write_json(args.out, summary(entries) | machine | {"entries": entries} | provenance("benchmark firefly"))
+    print(json.dumps(summary(entries), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Figure 8: populations of observed less those of predicted spectra, by morphology (Doorenbos et al. 2024, figure 8)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sanspec.config import Config
+from sanspec.figures import populations, style
+from sanspec.stellar import agreement
+
+INPUTS = ("ppxf", "firefly", "objects")
+SHOWN = {
+    "ppxf": ("log_age_light", "metal_light", "ebv_stars", "vdisp"),
+    "firefly": ("log_age_light", "metal_light", "ebv_stars"),
+}
+
+
+def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
+    """A row for each code, a histogram for each quantity, the headline fractions in the last panel."""
+    tables, kinds = populations.read_pairs(inputs), populations.morphologies(inputs["objects"])
+    numbers = {code: agreement.summary(table, kinds) for code, table in tables.items()}
+    figure = style.canvas(style.PAGE, 3.9)
+    panels = figure.subplots(2, 4)
+    for row, (code, table) in zip(panels, tables.items()):
+        own = kinds.reindex(table["specobjid"]).to_numpy()
+        for axes, name in zip(row, SHOWN[code]):
+            populations.histogram(axes, table[f"d_{name}"].to_numpy(float), own, name)
+        row[0].set_ylabel(f"{populations.CODES[code]}: fraction of the class")
+    headline(panels[1, 3], numbers)
+    figure.supxlabel("observed minus predicted; beside each class its size and median", fontsize=7.5)
+    return figure, {"n": max(map(len, tables.values())), "scores": numbers}
+
+
+def headline(axes: Axes, numbers: Mapping[str, Mapping]) -> None:
+    """The fractions that the paper quotes, as text."""
+    lines = []
+    for code, label in populations.CODES.items():
+        metal, age, ebv = (numbers[code][name]["all"] for name in SHOWN["firefly"])
+        lines += [
+            rf"$\bf{{{label}}}$ ({metal['count']} pairs)",
+            f"|d[M/H]| < 0.1: {percent(metal['within_0.1'])}, < 0.2: {percent(metal['within_0.2'])}",
+            f"within errors: {percent(metal['within_errors'])} of {metal['with_errors']}",
+            f"scatter of log age: {age['scatter']:.2f} dex",
+            f"scatter of E(B-V): {ebv['scatter']:.3f} mag",
+        ]
+    vdisp, ratio = numbers["ppxf"]["vdisp"]["all"], numbers["ppxf"]["vdisp_fraction"]["all"]
+    lines += [
+        rf"$\sigma_*$: {vdisp['mean']:+.1f} $\pm$ {vdisp['std']:.0f} km/s,",
+        f"ratio {100 * ratio['median']:+.1f}%, spread {100 * ratio['scatter']:.0f}%",
+    ]
+    axes.text(0.0, 1.0, "\n".join(lines), va="top", fontsize=6.8, linespacing=1.5, transform=axes.transAxes)
+    axes.set_axis_off()
+
+
+def percent(fraction: float) -> str:
+    """A fraction in per cent, or a dash where there is none."""
+    return f"{100 * fraction:.0f}%" if np.isfinite(fraction) else "-"

@@ -1,0 +1,97 @@
+"""Figure 10: how errors of age, metallicity and reddening hang together (Doorenbos et al. 2024, figure 10)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from scipy.stats import gaussian_kde
+
+from sanspec.config import Config
+from sanspec.figures import populations, style
+from sanspec.figures.populations import QUANTITIES
+from sanspec.stellar import agreement
+
+INPUTS = ("ppxf", "firefly")
+LEVELS = (
+    0.1,
+    0.32,
+    0.5,
+    0.7,
+    0.9,
+)  # fractions of the galaxies outside each contour, from the outermost inwards
+LEAST = 10  # galaxies below which no density is drawn
+COLOURS = "RdBu_r"
+
+
+def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
+    """A panel for each code: difference in [M/H] against that in log age, coloured by that in E(B-V)."""
+    tables = populations.read_pairs(inputs)
+    numbers = {code: agreement.degeneracy(table) for code, table in tables.items()}
+    figure = style.canvas(style.PAGE, 3.5)
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    norm = TwoSlopeNorm(0.0, -QUANTITIES["ebv_stars"].reach, QUANTITIES["ebv_stars"].reach)
+    for axes, (code, table) in zip(panels, tables.items()):
+        cloud(axes, table, norm)
+        axes.text(
+            0.03, 0.97, caption(code, numbers[code]), va="top", linespacing=1.4, transform=axes.transAxes
+        )
+        axes.set_xlabel(QUANTITIES["metal_light"].difference)
+    panels[0].set_ylabel(QUANTITIES["log_age_light"].difference)
+    bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=panels, pad=0.01)
+    bar.set_label(QUANTITIES["ebv_stars"].difference)
+    return figure, {"n": max(map(len, tables.values())), "degeneracy": numbers}
+
+
+def cloud(axes: Axes, table: pd.DataFrame, norm: TwoSlopeNorm) -> None:
+    """The galaxies of one code and contours of their density."""
+    metal, age, ebv = (table[f"d_{name}"].to_numpy(float) for name in agreement.DEGENERATE)
+    use = np.isfinite(metal) & np.isfinite(age) & np.isfinite(ebv)
+    right, top = QUANTITIES["metal_light"].reach, QUANTITIES["log_age_light"].reach
+    axes.axhline(0, color="0.6", lw=0.5, zorder=0)
+    axes.axvline(0, color="0.6", lw=0.5, zorder=0)
+    if use.sum() >= LEAST:
+        contours(axes, np.stack([metal[use], age[use]]), right, top)
+    looks = {
+        "s": 9,
+        "cmap": COLOURS,
+        "norm": norm,
+        "edgecolors": "0.3",
+        "linewidths": 0.25,
+        "rasterized": True,
+    }
+    axes.scatter(np.clip(metal[use], -right, right), np.clip(age[use], -top, top), c=ebv[use], **looks)
+    axes.set(xlim=(-right, right), ylim=(-top, top))
+
+
+def contours(axes: Axes, points: np.ndarray, right: float, top: float) -> None:
+    """Contours of a kernel density; none where the points lie on a line."""
+    try:
+        kernel = gaussian_kde(points)
+    except np.linalg.LinAlgError:
+        return
+    x, y = np.meshgrid(np.linspace(-right, right, 90), np.linspace(-top, top, 90))
+    levels = np.quantile(kernel(points), LEVELS)
+    if (np.diff(levels) > 0).all():
+        axes.contour(
+            x, y, kernel([x.ravel(), y.ravel()]).reshape(x.shape), levels, colors="0.45", linewidths=0.6
+        )
+
+
+def caption(code: str, numbers: Mapping) -> str:
+    """Code, count and the three correlations."""
+    if "correlation" not in numbers:
+        return f"{populations.CODES[code]}: {numbers['count']} pairs"
+    (_, age_metal, metal_ebv), (_, _, age_ebv), _ = numbers["correlation"]
+    return (
+        f"{populations.CODES[code]}: N = {numbers['count']}\n"
+        rf"$\rho$([M/H], log age) = {age_metal:+.2f}"
+        "\n"
+        rf"$\rho$(log age, $E(B-V)$) = {age_ebv:+.2f}"
+        "\n"
+        rf"$\rho$([M/H], $E(B-V)$) = {metal_ebv:+.2f}"
+    )

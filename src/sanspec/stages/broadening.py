@@ -1,0 +1,61 @@
+"""Fit what velocity dispersion does to indices, on population models: coefficients of a correction."""
+
+import logging
+from pathlib import Path
+
+from sanspec import config, grid, store
+from sanspec import vdisp_correction as correction
+from sanspec.archive import emiles
+from sanspec.errors import SanspecError
+
+log = logging.getLogger(__name__)
+
+WORST = 0.05  # |relative error| after correction that the held-out test allows (Doorenbos et al. 2024, 4.2)
+Z_MIDDLE = 0.1  # redshift at which the resolution of the spectra is taken to the rest frame
+SDSS_FWHM = 2.76  # Angstrom: of the spectrograph, in the middle of its range (Vazdekis et al. 2012)
+
+
+def arguments(parser) -> None:
+    """Options of the stage."""
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings of the run")
+    parser.add_argument("--templates", type=Path, required=True, metavar="FILE", help="E-MILES (.npz)")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="coefficients to write (.json)"
+    )
+
+
+def run(args) -> None:
+    """Fit, test on mixtures that were not fitted, take a user's coefficients in their place, write."""
+    settings = config.load(args.config)
+    fwhm = resolution(settings.prepare)
+    wave, flux = correction.spectra(emiles.read_templates(args.templates))
+    values = correction.broadened(wave, flux, correction.VDISPS, fwhm)
+    fitted = {name: correction.fit(values[name], correction.VDISPS) for name in correction.CORRECTED}
+    tested = correction.held_out({name: one for name, (one, _) in fitted.items()}, wave, flux, fwhm)
+    worst = max(result["relative_max"] for result in tested.values())
+    if not worst <= WORST:
+        raise SanspecError(
+            f"broadening: coefficients fitted to {args.templates} leave {worst:.1%} on mixtures not fitted; "
+            f"allowed: {WORST:.0%}; use the E-MILES library of `sanspec templates`"
+        )
+    chosen = {name: one for name, (one, _) in fitted.items()}
+    if settings.lick.coefficients is not None:
+        chosen |= correction.read_published(settings.lick.coefficients)
+    about = {
+        "numbers": {"vdisp_correction_worst": worst},
+        "form": "x0 = p0 + p1 x^p2 + p3 s^p4 + p5 x^p6 s^p7, s in km/s (Zheng et al. 2019)",
+        "fwhm_of_break": fwhm,
+        "fit": {name: quality for name, (_, quality) in fitted.items()},
+        "held_out": tested,
+        "provenance": store.provenance("broadening", settings.lick.model_dump(mode="json")),
+    }
+    store.write_json(args.out, correction.as_json(chosen) | about)
+    log.info("worst |relative error| on held-out mixtures: %.3f -> %s", worst, args.out)
+
+
+def resolution(settings: config.Prepare) -> float:
+    """FWHM of the survey's smoothed spectra in the rest frame of its middle [Angstrom]."""
+    if settings.smoothing == "constant_fwhm":
+        return settings.fwhm / (1 + Z_MIDDLE)
+    total = (SDSS_FWHM**2 + (grid.FWHM_PER_SIGMA * settings.sigma) ** 2) ** 0.5
+    return total / (1 + Z_MIDDLE)

@@ -1,0 +1,39 @@
+"""Tell passive, star-forming and active galaxies apart by their lines, and how well predictions do."""
+
+import logging
+from pathlib import Path
+
+from sanspec import config, spectralclass, store
+
+log = logging.getLogger(__name__)
+
+FILES = {
+    "config": "settings of the run",
+    "lines": "tables/lines.parquet",
+    "out": "table to write (.ecsv)",
+    "summary": "confusion matrix, scores and error budget to write (.json)",
+}
+
+
+def arguments(parser) -> None:
+    """Options of the stage."""
+    for name, text in FILES.items():
+        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+
+
+def run(args) -> None:
+    """Classify both spectra of every object, compare, propagate the error budget, write."""
+    settings = config.load(args.config).classify
+    lines = store.read_table(args.lines)
+    table = spectralclass.table_of(lines, settings)
+    made = store.provenance("classify", settings.model_dump(mode="json"))
+    units = {f"ew_h_alpha_{kind}": "Angstrom" for kind in ("observed", "predicted")}
+    store.write_table(args.out, table, units, made)
+    found = spectralclass.summary(lines, table, settings)
+    store.write_json(args.summary, found)
+    scores = found["confusion"]
+    log.info(
+        "%d galaxies: AGN accuracy %.3f (never: %.3f), precision %.3f, recall %.3f",
+        scores["count"],
+        *(scores[name] for name in ("accuracy", "never", "precision", "recall")),
+    )

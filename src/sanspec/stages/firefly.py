@@ -1,0 +1,77 @@
+"""Fit stellar populations of observed and predicted spectra with FIREFLY's method."""
+
+import argparse
+import logging
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from sanspec import config, store
+from sanspec.errors import reasons
+from sanspec.stellar import models, results
+from sanspec.stellar.firefly.fit import Libraries, fit
+from sanspec.stellar.library import open_library
+from sanspec.stellar.spectra import Pairs, Spectrum, chosen, shard
+
+log = logging.getLogger(__name__)
+
+FILES = {
+    "config": "settings of the run",
+    "spectra": "prepared/spectra.h5",
+    "predicted": "generated/predicted.h5",
+    "redshifts": "tables/redshift.ecsv",
+    "kinematics": "table of pPXF, whose velocity dispersions the templates get",
+    "templates": "library of populations (.npz), or a folder of firefly_release",
+    "out": "table to write (.parquet or .ecsv)",
+    "models": "fitted spectra to write (.h5)",
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the stage."""
+    for name, text in FILES.items():
+        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th object from the I-th on")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fit every pair of the shard, write the table and the fitted spectra."""
+    settings = config.load(args.config).stellar
+    libraries = Libraries.of(open_library(args.templates, settings.firefly.imf), settings)
+    vdisp = dispersions(args.kinematics)
+    pairs = Pairs(args.spectra, args.predicted, args.redshifts, settings, shard(args.shard))
+    with_draws = chosen(pairs.all_ids, settings.firefly.bootstrap_objects, settings.seed)
+    done = [
+        fit(spectrum, libraries, settings, vdisp.get(key(spectrum), np.nan), spectrum.specobjid in with_draws)
+        for spectrum in tqdm(pairs, desc="firefly", mininterval=1.0)
+    ]
+    table = results.assemble(row for row, _ in done)
+    results.write(args.out, table, meta(settings, libraries) | {"shard": args.shard})
+    models.write(args.models, [model for _, model in done], store.provenance("firefly"))
+    counts = Counter(reason for warn in table["warn"] for reason in reasons(warn))
+    drawn = (table["n_draws"] > 0).sum()
+    log.info("%d spectra, %d with draws; %s", len(table), drawn, dict(counts) or "no warnings")
+
+
+def key(spectrum: Spectrum) -> tuple[int, str]:
+    """Whose row it is."""
+    return int(spectrum.specobjid), spectrum.kind
+
+
+def dispersions(path: Path) -> dict[tuple[int, str], float]:
+    """Velocity dispersions [km/s] by (specobjid, kind)."""
+    table = results.read(path)
+    keys = zip(table["specobjid"].astype(int), table["kind"])
+    return dict(zip(keys, table["vdisp"].astype(float)))
+
+
+def meta(settings: config.Stellar, libraries: Libraries) -> dict:
+    """What the table's header says."""
+    library = libraries.trimmed if settings.firefly.method == "clean" else libraries.whole
+    made = store.provenance("firefly", settings.model_dump(mode="json", exclude={"ppxf", "shards"}))
+    averages = settings.firefly.averages if settings.firefly.method == "clean" else "linear"
+    means = "log10 of the mean" if averages == "linear" else "mean of log10"
+    about = {"code": f"FIREFLY's method, {settings.firefly.method}", "averages": means}
+    return made | about | {"library": library.name, "imf": library.imf, "limits": library.limits()}

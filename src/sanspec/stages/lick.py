@@ -1,0 +1,96 @@
+"""Free indices of velocity dispersion, measure Hbeta on the stellar fit, compare observed with predicted."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from sanspec import absorption, config, dispersed, lick, samples, store
+from sanspec import vdisp_correction as correction
+from sanspec.indices import Measured
+from sanspec.stellar import models, results
+
+log = logging.getLogger(__name__)
+
+FILES = {
+    "config": "settings of the run",
+    "spectra": "prepared/spectra.h5",
+    "predicted": "generated/predicted.h5",
+    "objects": "prepared/objects.parquet",
+    "indices": "tables/indices.ecsv",
+    "populations": "tables/ppxf.parquet: velocity dispersions",
+    "models": "fitted spectra, on which Hbeta is measured",
+    "broadening": "tables/broadening.json: the coefficients of the correction",
+    "out": "table to write (.ecsv)",
+    "summary": "correlations to write (.json)",
+}
+
+
+def arguments(parser) -> None:
+    """Options of the stage."""
+    for name, text in FILES.items():
+        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+
+
+def run(args) -> None:
+    """Correct every index of both spectra of each test galaxy, correlate, write."""
+    settings = config.load(args.config).lick
+    test = samples.read_sample(args.spectra, "test")
+    table, objects = (samples.aligned(path, test.specobjid) for path in (args.indices, args.objects))
+    populations = results.read(args.populations)
+    coefficients = correction.from_json(store.read_json(args.broadening))
+    hbeta = on_fits(args, test, settings) if settings.hbeta_on_fit else None
+    freed = dispersed.corrected(table, populations, coefficients, hbeta, settings)
+    morphology = objects["morphology"].to_numpy(str)
+    found = dispersed.agreement(freed, morphology, settings.bootstrap)
+    made = store.provenance("lick", settings.model_dump(mode="json"))
+    store.write_table(args.out, freed.assign(morphology=morphology), units(freed), made)
+    variants = uncorrected(table, populations, coefficients, hbeta, settings, morphology)
+    store.write_json(args.summary, {"numbers": dispersed.numbers(found), **found, "other_choices": variants})
+    for name in dispersed.SHOWN:
+        log.info("%s: %s", name, said(found[name]["no_spirals"]))
+
+
+def on_fits(args, test: samples.Sample, settings: config.Lick) -> dict[str, Measured]:
+    """Hbeta of both kinds of spectra measured on their stellar fits."""
+    wanted = {"hbeta": lick.definitions()["hbeta"]}
+    lsf = samples.read_lsf(args.spectra, test.rows), samples.read_predicted_lsf(args.predicted, len(test.z))
+    found = {}
+    for kind, width in zip(results.KINDS, lsf):
+        model = models.read(args.models, test.specobjid, kind)
+        resolution = absorption.RESOLUTIONS[settings.resolution]
+        measured = lick.measure(
+            wanted, model["stars"], model["z"], width, resolution=resolution, air=settings.air
+        )
+        found[kind] = measured["hbeta"]
+    return found
+
+
+def uncorrected(
+    table, populations, coefficients, hbeta, settings: config.Lick, morphology: np.ndarray
+) -> dict:
+    """Correlations without the correction, and with Hbeta measured on the spectra: what these change."""
+    plain = settings.model_copy(update={"correct": False})
+    tried = {
+        "without_correction": dispersed.corrected(table, populations, coefficients, hbeta, plain),
+        "hbeta_on_spectrum": dispersed.corrected(table, populations, coefficients, None, settings),
+    }
+    return {
+        choice: {
+            name: {key: values["pearson"] for key, values in of_class.items()}
+            for name, of_class in dispersed.agreement(freed, morphology, 2).items()
+        }
+        for choice, freed in tried.items()
+    }
+
+
+def units(table) -> dict[str, str]:
+    """Unit of every column that has one."""
+    angstrom = ("mgb", "fe5270", "fe5335", "mgfe", "hbeta")
+    result = {name: "Angstrom" for name in table if name.startswith(angstrom) and not name.endswith("warn")}
+    return result | {"vdisp_observed": "km/s", "vdisp_predicted": "km/s"}
+
+
+def said(found: dict) -> str:
+    """One line of the log."""
+    return f"{found['count']} galaxies but spirals, Pearson {found['pearson']:.3f}"

@@ -1,0 +1,57 @@
+"""Write one of the paper's tables from the products of a run: ECSV, LaTeX and plain text side by side."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from sanspec import config, papertables, store
+from sanspec.errors import SanspecError
+
+log = logging.getLogger(__name__)
+
+
+def arguments(parser) -> None:
+    """Options of the stage."""
+    parser.add_argument(
+        "name", choices=papertables.TABLES, help="; ".join(map(": ".join, papertables.TABLES.items()))
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings of the run")
+    parser.add_argument("--run", default="main", help="name of the run, for the caption")
+    parser.add_argument("--classes", type=Path, metavar="FILE", help="tables/classes.json, for table2")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table to write (.ecsv)")
+
+
+def run(args) -> None:
+    """Write the table three times."""
+    survey = config.load(args.config).survey
+    if args.out.suffix != ".ecsv":
+        raise SanspecError(f"table: --out {args.out}: must end in .ecsv; .tex and .txt are written beside it")
+    table, caption = made(args)
+    sky = " Simulated sky: not a result about the real one." if survey.simulated else ""
+    caption = f"{caption} Run {args.run}, survey {survey.name}.{sky}"
+    store.write_table(args.out, table, meta=store.provenance("table", caption=caption))
+    for suffix, text in ((".tex", papertables.latex), (".txt", papertables.aligned)):
+        with store.atomic(args.out.with_suffix(suffix)) as temporary:
+            temporary.write_text(text(table, caption))
+    log.info("%s: %d rows -> %s", args.name, len(table), args.out)
+
+
+def made(args) -> tuple[pd.DataFrame, str]:
+    """The table and what it shows."""
+    if args.name == "table1":
+        return papertables.indices(), "Indices: windows in Angstrom, rest frame, air."
+    if args.classes is None:
+        raise SanspecError("table: table2 needs --classes, the JSON of the stage classify")
+    found = store.read_json(args.classes)["confusion"]
+    caption = (
+        f"{found['count']} galaxies by actual (row) and predicted class. Of the active ones: "
+        f"accuracy {said(found['accuracy'])}, precision {said(found['precision'])}, "
+        f"recall {said(found['recall'])}; accuracy of never saying active: {said(found['never'])}."
+    )
+    return papertables.confusion(found), caption
+
+
+def said(value: float | None) -> str:
+    """A score, or that there is none."""
+    return "undefined" if value is None else f"{value:.3f}"
