@@ -3,6 +3,7 @@ metallicity.
 """
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ LAM = 3500.0 + 0.9 * np.arange(4367)
 FWHM = 2.54
 
 
+@cache
 def library() -> Library:
     """24 populations on the wavelengths of M11-MILES."""
     rng = np.random.default_rng(5)

@@ -163,7 +163,7 @@ class Train(Nest):
     )
     log_every: Count = Field(10, description="steps between points of the learning curve")
     checkpoint: Positive = Field(60.0, description="seconds between checkpoints for resuming")
-    diff_coarse: Coarse = Coarse()
+    diff_coarse: Coarse = Coarse(steps=1700)
     clip_coarse: Contrastive = Contrastive()
     diff_fine: Fine = Fine(batch=32, widths=(48, 64, 96), patch=16, attention=())
     clip_fine: Contrastive = Contrastive(steps=800, patch=16)

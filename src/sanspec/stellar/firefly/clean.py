@@ -79,7 +79,7 @@ def solve(
     ebv_spread = ebv_error(found.spread)
     mass = level / ready.norm * luminosity(problem) / absolute(found.ebv, ready.curve)
     middle = means(problem, settings, ready, *spectrum, found, mass)
-    values = dict(zip(populations.NAMES, middle.mean)) | {"ebv_stars": found.ebv}
+    values = dict(zip(populations.NAMES, middle.mean.tolist())) | {"ebv_stars": found.ebv}
     errors = {"ebv_stars": ebv_spread}
     if with_errors:
         tilts = (relative(sign * ebv_spread, ready.curve) for sign in (1.0, -1.0))

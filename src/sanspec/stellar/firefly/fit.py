@@ -123,7 +123,7 @@ def model(problem: Problem, places: np.ndarray, found: Fitted) -> models.Model:
     ratio = np.interp(problem.wave, problem.wave[places], found.model / stars[places])
     spectrum = problem.spectrum
     wave = problem.wave * (1 + spectrum.z)
-    flux = models.on_product_grid(wave, stars * ratio)
+    flux = models.on_product_grid(wave, stars * ratio, spectrum)
     used = np.zeros(len(wave))
     used[places] = 1.0
     mask = np.interp(grid.WAVE, wave, used, left=0.0, right=0.0) > 0.5
