@@ -14,7 +14,7 @@ demo: setup
 	snakemake --report results/report.html
 
 test: setup
-	pytest
+	pytest --numprocesses auto --dist loadfile
 
 setup: $(VENV)/.done
 

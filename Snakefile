@@ -72,6 +72,8 @@ include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/generate.smk"
 include: "workflow/rules/analyse.smk"
+include: "workflow/rules/stellar.smk"
+include: "workflow/rules/features.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/summary.smk"
 
@@ -82,3 +84,4 @@ rule all:
         ACQUIRED,
         expand("results/{run}/check.json", run=RUNS),
         expand("results/{run}/figures/{figure}.png", run=RUNS, figure=FIGURES),
+        expand("results/{run}/tables/{table}.ecsv", run=RUNS, table=TABLES),

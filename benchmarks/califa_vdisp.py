@@ -1,9 +1,11 @@
 """Velocity dispersions of real nearby galaxies: pPXF as `sanspec ppxf` runs it, against the SDSS pipeline's VDISP.
 
-    python benchmarks/califa_vdisp.py --spectra DATA/spectra/califa_lowz --templates emiles.npz --out benchmarks/califa_vdisp.json
+    python benchmarks/califa_vdisp.py --spectra DATA/spectra/califa_lowz --templates emiles.npz
+        --out benchmarks/califa_vdisp.json
 
 Each spectrum is fitted twice: at its native resolution, and smoothed and resampled as `sanspec prepare` does.
-Asked for: median ratio 0.95-1.05; 90 % within 3 joint errors + 10 km/s; V within 30 km/s of the pipeline's redshift.
+Asked for: median ratio 0.95-1.05; 90 % within 3 joint errors + 10 km/s; V within 30 km/s of the pipeline's
+redshift.
 """
 
 import argparse
@@ -17,7 +19,8 @@ from sanspec.config import Prepare, Stellar
 from sanspec.errors import reasons
 from sanspec.specfile import read_about
 from sanspec.stellar.library import Library, open_library
-from sanspec.stellar.ppxf_fit import Unfit, measure
+from sanspec.stellar.ppxf_fit import measure
+from sanspec.stellar.problem import Unfit
 from sanspec.stellar.spectra import Spectrum, from_file, from_prepared
 
 VDISP_MAX = 450.0  # km/s: the pipeline's grid ends at 850, and what it finds beyond this is no galaxy's

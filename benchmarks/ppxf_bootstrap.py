@@ -1,11 +1,13 @@
 """The fast bootstrap against full refits by pPXF itself, on the same draws of real SDSS spectra.
 
-    python benchmarks/ppxf_bootstrap.py --spectra DATA/spectra/window_005_015 --templates emiles.npz --out benchmarks/ppxf_bootstrap.json
+    python benchmarks/ppxf_bootstrap.py --spectra DATA/spectra/window_005_015 --templates emiles.npz
+        --out benchmarks/ppxf_bootstrap.json
 
-Three ways through the same spectra and draws: pPXF's own minimiser (`capfit`, the reference), the same full refits by
-variable projection, and the linearised fast mode as `sanspec ppxf` runs it, falls back included. Seconds are process CPU
-seconds on one thread; a draw's share of the set-up is counted. Two forms: `prepared`, smoothed and resampled as a run does
-and signs flipped in blocks of one FWHM (the headline numbers); `native`, native pixels and independent signs.
+Three ways through the same spectra and draws: pPXF's own minimiser (`capfit`, the reference), the same full
+refits by variable projection, and the linearised fast mode as `sanspec ppxf` runs it, falls back included.
+Seconds are process CPU seconds on one thread; a draw's share of the set-up is counted. Two forms: `prepared`,
+smoothed and resampled as a run does and signs flipped in blocks of one FWHM (the headline numbers); `native`,
+native pixels and independent signs.
 """
 
 import argparse
@@ -15,7 +17,6 @@ from pathlib import Path
 
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-import numpy as np
 from tqdm import tqdm
 
 from sanspec import store

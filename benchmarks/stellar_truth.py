@@ -2,10 +2,11 @@
 
     python benchmarks/stellar_truth.py --templates emiles.npz --m11 m11_miles.npz --out benchmarks/stellar_truth.json
 
-Galaxies are drawn as the mock survey draws them, with its flux calibration errors and the Milky Way's dust; the noise of
-each is scaled to four signals to noise (median of the r band, a native pixel); then they are smoothed and resampled as
-`sanspec prepare` does and fitted at their true redshift. The spectra are made of E-MILES: FIREFLY, which has M11
-populations, also bears the mismatch of the libraries. Numbers are of a simulated sky.
+Galaxies are drawn as the mock survey draws them, with its flux calibration errors and the Milky Way's dust;
+the noise of each is scaled to four signals to noise (median of the r band, a native pixel); then they are
+smoothed and resampled as `sanspec prepare` does and fitted at their true redshift. The spectra are made of
+E-MILES: FIREFLY, which has M11 populations, also bears the mismatch of the libraries. Numbers are of a
+simulated sky.
 """
 
 import argparse

@@ -1,11 +1,11 @@
 """What all tests share: where real data are, and a message about what is skipped without them."""
 
-import sanspec  # noqa: F401  first, so that its thread limits hold for numpy
-
 import os
 from pathlib import Path
 
 import pytest
+
+import sanspec  # noqa: F401  first, so that its thread limits hold for numpy
 
 ROOT = Path(__file__).parents[1]
 

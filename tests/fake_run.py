@@ -197,9 +197,11 @@ def write_tables(
     found = {f"mse_{name}": quality[f"mse_{name}"].mean() for name in PREDICTORS}
     for kind, key in (("predicted", "sigma_mad"), ("median", "sigma_mad_median_baseline")):
         found[key] = metrics.sigma_mad(metrics.delta_z(redshifts[f"z_{kind}"].to_numpy(), z))
-    for path in (paths.quality_numbers, paths.redshift_numbers, paths.indices_numbers):
-        own = [entry for entry in summary.ENTRIES if entry.source == summary.source_of(path)]
-        store.write_json(path, {"numbers": {entry.name: found.get(entry.name, 0.5) for entry in own}})
+    found |= {"vdisp_correction_worst": 0.02, "h_alpha_over_ppxf": 1.01}
+    for source in {entry.source for entry in summary.ENTRIES if entry.source.startswith("tables/")}:
+        own = [entry.name for entry in summary.ENTRIES if entry.source == source]
+        numbers = {name: found.get(name, 0.5) for name in own}
+        store.write_json(paths.folder / f"{source}.json", {"numbers": numbers})
 
 
 def write_records(folder: Path, rng: np.random.Generator) -> list[Path]:

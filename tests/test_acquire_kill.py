@@ -39,7 +39,8 @@ for line in sys.stdin:
     if child == 0:
         for product, (name, *words) in steps.items():
             if not os.path.exists(f"{folder}/raw/{product}"):
-                code = main([name, "--config", settings, *(word.replace("@", f"{folder}/raw") for word in words)])
+                own = [word.replace("@", f"{folder}/raw") for word in words]
+                code = main([name, "--config", settings, *own])
                 if code:
                     os._exit(code)
         os._exit(0)

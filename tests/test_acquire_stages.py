@@ -161,6 +161,24 @@ def test_a_few_missing_do_not(stage, asked, tmp_path, loopback):
     assert fetch(stage, tmp_path, "--again") == 0 and len(loopback.server.requests) == before + 1
 
 
+def test_a_stop_by_hand_keeps_what_came(stage, asked, tmp_path, monkeypatch, capsys):
+    from sanspec.archive.transfer import Transfer
+
+    collect, seen = Transfer._collect, []
+
+    def stop(self, *more):
+        collect(self, *more)
+        seen.append(1)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Transfer, "_collect", stop)
+    assert fetch(stage, tmp_path, http={"connections": 1}) == 2
+    assert "stopped by hand" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert fetch(stage, tmp_path) == 0
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [

@@ -141,7 +141,8 @@ def test_a_catalogue_is_replaced_whole_or_not_at_all(url, rows):
         with pytest.raises(SanspecError, match="went away"):
             catalogue.replace_catalogue(engine, broken())
         assert catalogue.count_catalogue(engine) == 40
-        assert catalogue.replace_catalogue(engine, []) == 0 == catalogue.count_catalogue(engine)
+        assert catalogue.replace_catalogue(engine, [rows[:0]]) == 0 == catalogue.replace_catalogue(engine, [])
+        assert catalogue.count_catalogue(engine) == 40, "an answer without rows replaces nothing"
 
 
 def test_the_manifest_follows_the_catalogue(url, rows):

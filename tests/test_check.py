@@ -25,8 +25,9 @@ KEYS = ("summary", "quality", "redshifts", "indices", "objects", "predicted", "s
 def whole(tmp_path_factory):
     """A coherent run with its summary."""
     paths = fake_run.make(tmp_path_factory.mktemp("run"))
-    numbers = [store.read_json(path)["numbers"] for path in (paths.quality_numbers, paths.redshift_numbers)]
-    store.write_json(paths.folder / "summary.json", numbers[0] | numbers[1])
+    tables = sorted((paths.folder / "tables").glob("*.json"))
+    found = {name: value for path in tables for name, value in store.read_json(path)["numbers"].items()}
+    store.write_json(paths.folder / "summary.json", found)
     (paths.folder / "prepared" / "images.h5").unlink()
     return paths
 
@@ -209,6 +210,9 @@ DOCTORED = {
     "redshift_beats_median": (change_the_summary(sigma_mad=0.05), set()),
     "blue_is_young_observed": (turn_the_break_round("observed"), set()),
     "blue_is_young_predicted": (turn_the_break_round("predicted"), set()),
+    "dispersion_removed": (change_the_summary(vdisp_correction_worst=0.2), set()),
+    "lines_agree": (change_the_summary(h_alpha_over_ppxf=0.8), set()),
+    "lines_agree (none)": (change_the_summary(h_alpha_over_ppxf=None), set()),
 }
 
 

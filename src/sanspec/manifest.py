@@ -26,20 +26,14 @@ def list_downloads(engine: Engine) -> int:
 
     What is known of an object is kept.
     """
-    listed = select(Galaxy.specobjid)
-    new = select(Galaxy.specobjid, Galaxy.bestobjid).where(
-        Galaxy.specobjid.not_in(select(Download.specobjid))
-    )
+    listed, known = select(Galaxy.specobjid), select(Download.specobjid)
     with engine.begin() as connection:
         connection.execute(delete(Download).where(Download.specobjid.not_in(listed)))
-        first = (connection.scalar(select(func.max(Download.row))) or 0) + 1
-        fresh = connection.execute(new.order_by(Galaxy.specobjid)).all()
-        rows = [
-            {"row": first + i, "specobjid": specobjid, "objid": objid or 0}
-            for i, (specobjid, objid) in enumerate(fresh)
-        ]
-        if rows:
-            connection.execute(insert(Download), rows)
+        last = connection.scalar(select(func.max(Download.row))) or 0
+        place = func.row_number().over(order_by=Galaxy.specobjid) + last
+        objid = func.coalesce(Galaxy.bestobjid, 0)
+        new = select(place, Galaxy.specobjid, objid).where(Galaxy.specobjid.not_in(known))
+        connection.execute(insert(Download).from_select(["row", "specobjid", "objid"], new))
         return connection.scalar(select(func.count()).select_from(Download))
 
 

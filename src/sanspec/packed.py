@@ -5,7 +5,6 @@ file comes out with the bytes that went in.
 """
 
 import hashlib
-import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -127,9 +126,16 @@ def _restored(group: h5py.Group) -> bytes:
 
 
 def open_handle(path: Path) -> int:
-    """A file descriptor on a spectrum, packed or not, for readers by position; close it in the end."""
-    if path.exists():
+    """A file descriptor on a spectrum, packed or not, for readers by position; close it in the end.
+
+    Raises OSError where there is no such file, Damaged where its packed form cannot be read.
+    """
+    if path.exists() or not plate_file(path).exists():
         return os.open(path, os.O_RDONLY)
+    try:
+        content = read_bytes(path)
+    except SanspecError as fault:
+        raise fitsrows.Damaged(str(fault)) from None
     handle = os.memfd_create(path.name)
-    os.write(handle, io.BytesIO(read_bytes(path)).getbuffer())
+    os.write(handle, content)
     return handle

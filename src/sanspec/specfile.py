@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from sanspec import fitsrows, grid, sdss
+from sanspec import fitsrows, grid, packed, sdss
 from sanspec.errors import SanspecError, Warn
 from sanspec.fitsrows import Damaged
 
@@ -131,7 +131,7 @@ def _read_about(path: Path) -> SpecObj:
 def _opened(path: Path) -> Iterator[int]:
     """A file descriptor, closed in the end. Raises Damaged where there is no such file."""
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = packed.open_handle(Path(path))
     except OSError as fault:
         raise Damaged(fault.strerror.lower()) from None
     try:
@@ -284,12 +284,16 @@ def read_abouts(paths: Sequence[Path]) -> Iterator[tuple[SpecObj | None, str]]:
 def find(folder: Path) -> pd.DataFrame:
     """Every spectrum file at and below `folder`: plate, mjd, fiberid and `file` (relative), sorted by name.
 
+    Plates packed into PPPP.h5 (`sanspec.packed`) are listed as if their files stood in the folder PPPP.
     Raises SanspecError where there is no such folder or nothing in it.
     """
     folder = Path(folder)
     found = []
     for place, _, names in os.walk(folder, followlinks=True):
-        known = ((name, sdss.parse_file_name(name)) for name in names)
+        files = [name for name in names if not name.endswith(".h5")]
+        plates = [name for name in names if name.endswith(".h5")]
+        files += [f"{plate[:-3]}/{name}" for plate in plates for name in packed.names(Path(place, plate))]
+        known = ((name, sdss.parse_file_name(os.path.basename(name))) for name in files)
         found += [(*ids, os.path.relpath(os.path.join(place, name), folder)) for name, ids in known if ids]
     if not found:
         raise SanspecError(

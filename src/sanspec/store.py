@@ -24,7 +24,12 @@ from astropy.units import Unit
 from sanspec import __version__
 from sanspec.errors import SanspecError
 
-_DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EACCES: "no permission", errno.EROFS: "read-only"}
+_DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EACCES: "no permission",
+    errno.EROFS: "read-only",
+}
 
 
 @contextmanager
@@ -47,7 +52,9 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as fault:
         if _disk_code(fault) in _DISK:
-            raise SanspecError(f"cannot write {path}: {_DISK[_disk_code(fault)]}; free some space or change folder, then rerun") from None
+            raise SanspecError(
+                f"cannot write {path}: {_DISK[_disk_code(fault)]}; free some space or change folder, then rerun"
+            ) from None
         raise
     finally:
         if temporary is not None:
@@ -76,7 +83,11 @@ def digest(path: Path) -> str:
 
 def provenance(stage: str, settings: Mapping | None = None, **facts: Any) -> dict:
     """What a product's header says of its making: stage, version, UTC time, settings, further facts."""
-    made = {"stage": stage, "sanspec": __version__, "created": datetime.now(UTC).isoformat(timespec="seconds")}
+    made = {
+        "stage": stage,
+        "sanspec": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     return made | ({"settings": dict(settings)} if settings is not None else {}) | facts
 
 
@@ -96,7 +107,9 @@ def read_json(path: Path) -> Any:
     except OSError as fault:
         raise SanspecError(f"cannot read {path}: {fault.strerror}; run the rule that makes it") from None
     except json.JSONDecodeError as fault:
-        raise SanspecError(f"{path} is not JSON (line {fault.lineno}): delete it and rerun the rule that makes it") from None
+        raise SanspecError(
+            f"{path} is not JSON (line {fault.lineno}): delete it and rerun the rule that makes it"
+        ) from None
 
 
 def _jsonable(value: Any) -> Any:
@@ -119,7 +132,9 @@ def _jsonable(value: Any) -> Any:
 # ----------------------------------------------------------------------------------------------------------- tables
 
 
-def write_table(path: Path, table: pd.DataFrame, units: Mapping[str, str] | None = None, meta: Mapping | None = None) -> None:
+def write_table(
+    path: Path, table: pd.DataFrame, units: Mapping[str, str] | None = None, meta: Mapping | None = None
+) -> None:
     """A table as ECSV or Parquet (by suffix), units by column name, `meta` in the header."""
     units, meta = dict(units or {}), _jsonable(dict(meta or {}))
     missing = set(units) - set(table.columns)
@@ -139,7 +154,11 @@ def write_table(path: Path, table: pd.DataFrame, units: Mapping[str, str] | None
 
 def _column(series: pd.Series) -> np.ndarray:
     """A pandas column as astropy takes it: text as str, everything else as it is."""
-    return series.to_numpy(dtype=str) if series.dtype == object or pd.api.types.is_string_dtype(series) else series.to_numpy()
+    return (
+        series.to_numpy(dtype=str)
+        if series.dtype == object or pd.api.types.is_string_dtype(series)
+        else series.to_numpy()
+    )
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -152,11 +171,16 @@ def read_table(path: Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         columns = Table.read(path, format="ascii.ecsv")
     except (OSError, ValueError) as fault:
-        raise SanspecError(f"{path} is not a readable {path.suffix[1:]} table ({fault}): delete it and rerun") from None
+        raise SanspecError(
+            f"{path} is not a readable {path.suffix[1:]} table ({fault}): delete it and rerun"
+        ) from None
     frame = columns.to_pandas()
     text = [name for name in columns.colnames if columns[name].dtype.kind == "U"]
     frame[text] = frame[text].fillna("")  # ECSV reads an empty string as missing
-    frame.attrs = {"units": {c: str(columns[c].unit) for c in columns.colnames if columns[c].unit}, "meta": dict(columns.meta)}
+    frame.attrs = {
+        "units": {c: str(columns[c].unit) for c in columns.colnames if columns[c].unit},
+        "meta": dict(columns.meta),
+    }
     return frame
 
 
@@ -166,10 +190,9 @@ def read_table(path: Path) -> pd.DataFrame:
 @contextmanager
 def create(path: Path, meta: Mapping) -> Iterator[h5py.File]:
     """A new HDF5 file to fill with `put`; it appears at `path` when the block ends well."""
-    with atomic(path) as temporary:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["provenance"] = json.dumps(_jsonable(dict(meta)))
-            yield file
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["provenance"] = json.dumps(_jsonable(dict(meta)))
+        yield file
 
 
 def put(
@@ -207,7 +230,9 @@ def arrays(path: Path) -> Iterator[h5py.File]:
     except FileNotFoundError:
         raise SanspecError(f"no file {path}: run the rule that makes it") from None
     except OSError as fault:
-        raise SanspecError(f"{path} is not a whole HDF5 file ({fault}): delete it and rerun the rule that makes it") from None
+        raise SanspecError(
+            f"{path} is not a whole HDF5 file ({fault}): delete it and rerun the rule that makes it"
+        ) from None
     with file:
         yield file
 

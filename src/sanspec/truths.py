@@ -254,6 +254,26 @@ def contrast(colour: Float[np.ndarray, " gal"], index: Float[np.ndarray, " gal"]
     return float(np.median(index[use][red]) - np.median(index[use][~red]))
 
 
+def dispersion_removed(products: Products, settings: Config) -> Truth:
+    """Indices come out right when velocity dispersion is taken from them."""
+    value = number(products, "vdisp_correction_worst")
+    statement = "greatest relative error of an index freed of velocity dispersion, on mixtures not fitted"
+    return Truth("dispersion_removed", statement, value, "<=", settings.check.vdisp_correction)
+
+
+def lines_agree(products: Products, settings: Config) -> Truth:
+    """Two ways to measure Halpha, ours after the stars and pPXF's with them, give one flux."""
+    value = abs(number(products, "h_alpha_over_ppxf") - 1)
+    statement = "|median ratio - 1| of the Halpha fluxes measured by us and by pPXF on observed spectra"
+    return Truth("lines_agree", statement, value, "<=", settings.check.line_ratio)
+
+
+def number(products: Products, name: str) -> float:
+    """A number of the summary; NaN where it is missing."""
+    value = products.summary.get(name)
+    return np.nan if value is None else value
+
+
 TRUTHS = (
     ids_unique,
     ids_agree,
@@ -273,6 +293,8 @@ TRUTHS = (
     redshift_beats_median,
     blue_is_young_observed,
     blue_is_young_predicted,
+    dispersion_removed,
+    lines_agree,
 )
 
 

@@ -51,7 +51,7 @@ rule redshift:
 
 
 rule indices:
-    """Dn4000 of observed and predicted spectra."""
+    """The 4000 Angstrom break and the Lick indices of observed and predicted spectra."""
     input:
         spectra=rules.prepare.output.spectra,
         predicted=rules.generate.output.predicted,
@@ -68,6 +68,7 @@ rule indices:
         "../../envs/base.yaml"
     params:
         code=sources("stages.indices"),
+        settings=section("lick"),
     shell:
         "python -m sanspec indices --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
         " --predicted {input.predicted} --redshifts {input.redshifts} --objects {input.objects}"

@@ -17,7 +17,8 @@ def section(*names):
 def sources(*modules):
     """Digest of the package files that the given modules are made of: they and all they import, found by reading.
 
-    A parameter, not an input: only a change of content reruns a rule, not a fresh checkout's new dates.
+    A parameter, not an input: only a change of content reruns a rule, not a fresh checkout's new dates. Settings are left
+    out: `section` watches their values.
     """
     root = Path(workflow.basedir, "src")
     found, queue = {}, [f"sanspec.{module}" for module in modules]
@@ -25,7 +26,7 @@ def sources(*modules):
         base = root.joinpath(*queue.pop().split("."))
         candidates = base.with_suffix(".py"), base / "__init__.py"
         path = next(filter(Path.exists, candidates), None)
-        if path is None or path in found:
+        if path is None or path in found or root / "sanspec" / "config" in path.parents:
             continue
         found[path] = path.read_bytes()
         for node in ast.walk(ast.parse(found[path])):

@@ -13,6 +13,12 @@ PRODUCTS = {
     "redshift_numbers": rules.redshift.output.numbers,
     "quality": rules.quality.output.table,
     "quality_numbers": rules.quality.output.numbers,
+    "lick": rules.lick.output.table,
+    "lick_numbers": rules.lick.output.numbers,
+    "classes": rules.classify.output.table,
+    "classes_numbers": rules.classify.output.numbers,
+    "bimodality": rules.bimodality.output.table,
+    "bimodality_numbers": rules.bimodality.output.numbers,
     "records": expand("results/{{run}}/nets/{network}.json", network=NETWORKS),
     "cubes": rules.mock.output.cubes,
     "catalogue": rules.mock.output.catalogue,
@@ -27,6 +33,9 @@ FIGURES = {
     "fig03": (),
     "fig05": ("quality", "quality_numbers"),
     "fig06": ("redshifts", "redshift_numbers"),
+    "fig07": ("lick", "lick_numbers"),
+    "fig11": ("bimodality", "bimodality_numbers"),
+    "fig12": ("classes", "classes_numbers"),
     "learning": ("records",),
 }
 if RUNS["main"].survey.source == "mock":

@@ -11,7 +11,10 @@ rule summary:
         numbers=[
             *expand(
                 "results/{{run}}/tables/{table}.json",
-                table=["redshift", "indices", "quality"],
+                table=[
+                    *["redshift", "indices", "quality", "broadening", "lick"],
+                    *["lines", "classes", "agn", "bimodality"],
+                ],
             ),
             *expand("results/{{run}}/figures/{figure}.json", figure=FIGURES),
             *expand("results/{{run}}/nets/{network}.json", network=NETWORKS),

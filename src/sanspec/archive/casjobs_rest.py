@@ -5,10 +5,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from sanspec import store
 from sanspec.archive import answers
 from sanspec.archive.answers import SqlError
-from sanspec.archive.casjobs import Look, Vanished, as_user_fault
+from sanspec.archive.casjobs import Ids, Look, Vanished, as_user_fault
 from sanspec.archive.credentials import Credentials
 from sanspec.archive.session import Answer, Refused, Session, Transient
 from sanspec.config import Acquire
@@ -107,9 +109,12 @@ class RestCasJobs:
         """Rows of a table in MyDB, of different specObjID."""
         return answers.count_in(self._session, lambda: self._ask(answers.COUNT.format(table)))
 
-    def upload(self, table: str, ids: Sequence[tuple[int, ...]], columns: Sequence[str]) -> None:
+    def upload(self, table: str, ids: Ids, columns: Sequence[str]) -> None:
         """Make a table in MyDB of ids."""
-        text = "\n".join([",".join(columns), *(",".join(map(str, row)) for row in ids)]) + "\n"
+        text = (
+            "\n".join([",".join(columns), *(",".join(map(str, row)) for row in np.asarray(ids).tolist())])
+            + "\n"
+        )
         try:
             self._call("POST", f"/contexts/MyDB/Tables/{table}", data=text.encode(), repeatable=False)
         except Transient:  # it may have arrived: the caller counts the rows

@@ -10,9 +10,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
+import numpy as np
+
 from sanspec.archive import answers, download
 from sanspec.archive.answers import SqlError
-from sanspec.archive.casjobs import FINISHED, Look, Vanished, as_user_fault
+from sanspec.archive.casjobs import FINISHED, Ids, Look, Vanished, as_user_fault
 from sanspec.archive.credentials import Credentials
 from sanspec.archive.session import LOOPBACK, Answer, Refused, Session, Transient
 from sanspec.config import Acquire
@@ -89,10 +91,10 @@ class SoapCasJobs:
         """Rows of a table in MyDB, of different specObjID."""
         return answers.count_in(self._session, lambda: self._ask(answers.COUNT.format(table)))
 
-    def upload(self, table: str, ids: Sequence[tuple[int, ...]], columns: Sequence[str]) -> None:
+    def upload(self, table: str, ids: Ids, columns: Sequence[str]) -> None:
         """Make a table in MyDB of ids, in parts."""
         for first in range(0, len(ids), UPLOAD_ROWS):
-            rows = ids[first : first + UPLOAD_ROWS]
+            rows = np.asarray(ids[first : first + UPLOAD_ROWS]).tolist()
             text = "\n".join([",".join(columns), *(",".join(map(str, row)) for row in rows)]) + "\n"
             exists = "true" if first else "false"
             try:

@@ -1,7 +1,7 @@
 """The catalogue by whichever service the settings and the credentials allow, as blocks of rows."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from sanspec import query
 from sanspec.archive import answers, casjobs, credentials
-from sanspec.archive.casjobs import Desk, Service
+from sanspec.archive.casjobs import Desk, Ids, Service
 from sanspec.archive.casjobs_rest import RestCasJobs
 from sanspec.archive.casjobs_soap import SoapCasJobs
 from sanspec.archive.session import Refused, Session
@@ -21,8 +21,6 @@ from sanspec.errors import SanspecError
 from sanspec.query import TABLE
 
 log = logging.getLogger(__name__)
-
-Pairs = Sequence[tuple[int, ...]]
 
 
 def choose(settings: Acquire) -> str:
@@ -35,7 +33,7 @@ def choose(settings: Acquire) -> str:
 
 
 def rows(
-    session: Session, engine: Engine, settings: Acquire, pairs: Pairs, columns: tuple[str, ...]
+    session: Session, engine: Engine, settings: Acquire, pairs: Ids, columns: tuple[str, ...]
 ) -> Iterator[pd.DataFrame]:
     """Rows that pass either form of the query, of the objects in `pairs` (none: of all), in blocks.
 
@@ -70,13 +68,13 @@ def by_job(
     session: Session,
     engine: Engine,
     settings: Acquire,
-    pairs: Pairs,
+    pairs: Ids,
     columns: tuple[str, ...],
 ) -> Iterator[pd.DataFrame]:
     """Upload, submit, wait, fetch."""
     desk = Desk(service, session, engine, settings)
     sample = None
-    if pairs:
+    if len(pairs):
         sample = casjobs.name_table(settings, "list", casjobs.digest_ids(pairs))
         desk.ensure_uploaded(sample, pairs, columns)
     text = query.render("{table}", sample, settings.z_min, settings.z_max, best="objID" not in columns)
@@ -95,9 +93,9 @@ def by_job(
         )
 
 
-def _anonymous(session: Session, settings: Acquire, pairs: Pairs) -> Iterator[pd.DataFrame]:
+def _anonymous(session: Session, settings: Acquire, pairs: Ids) -> Iterator[pd.DataFrame]:
     """Slice by slice; the list is applied here, as only CasJobs takes one."""
-    wanted = np.unique(np.array([pair[0] for pair in pairs], dtype=np.uint64))
+    wanted = np.asarray(pairs, dtype=np.uint64).reshape(len(pairs), -1)[:, :1].ravel()
     parts = (settings.services.skyserver, f"{settings.z_min}-{settings.z_max}", ",".join(query.NAMES))
     folder = settings.store / "catalogue" / casjobs.name_table(settings, "slices", *parts)
     skyserver = SkyServer(session, settings)
@@ -105,7 +103,7 @@ def _anonymous(session: Session, settings: Acquire, pairs: Pairs) -> Iterator[pd
         block = skyserver.slice(part, folder)
         good = [query.passes(block, form, settings.z_min, settings.z_max) for form in query.FORMS]
         use = good[0] | good[1]
-        if pairs:
+        if len(pairs):
             use &= np.isin(block["specObjID"].to_numpy(np.uint64), wanted)
         yield block[use].reset_index(drop=True)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt64
 
 from sanspec import cubes, store
 from sanspec.archive import download
@@ -89,7 +90,7 @@ def _check_layout(path: Path) -> int:
     return count
 
 
-def read_pairs(path: Path) -> tuple[list[tuple[int, ...]], tuple[str, ...]]:
+def read_pairs(path: Path) -> tuple[UInt64[np.ndarray, "gal id"], tuple[str, ...]]:
     """The ids to ask for, each once, in ascending order, and the names of their columns.
 
     (specObjID, objID) where the labels hold objID, else (specObjID,): then the catalogue's own match is used.
@@ -101,8 +102,8 @@ def read_pairs(path: Path) -> tuple[list[tuple[int, ...]], tuple[str, ...]]:
         objid = labels.read(0, len(labels))[field].astype(np.uint64) if wide else np.zeros(0, np.uint64)
     ids, first = np.unique(specobjid, return_index=True)
     if not objid.any():
-        return [(int(key),) for key in ids], ("specObjID",)
-    return list(zip(map(int, ids), map(int, objid[first]))), ("specObjID", "objID")
+        return ids[:, None], ("specObjID",)
+    return np.stack([ids, objid[first]], axis=1), ("specObjID", "objID")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The M11-MILES populations (Maraston & Stromback 2011): packed from the wheel of sdss-mangadap (BSD-3).
 
-Salpeter initial mass function, Z = 0.01, 0.02 and 0.04 alone. A user who has the full firefly_release models (Kroupa, all
-metallicities) names their folder in the settings instead.
+Salpeter initial mass function, Z = 0.01, 0.02 and 0.04 alone. A user who has the full firefly_release models
+(Kroupa, all metallicities) names their folder in the settings instead.
 """
 
 import io

@@ -44,6 +44,13 @@ class Check(Section):
     dn4000_contrast: float = Field(
         0.05, description="least excess in median Dn4000 of the redder half in u-r over the bluer half"
     )
+    vdisp_correction: Positive = Field(
+        0.05,
+        description="largest relative error of an index freed of velocity dispersion, on mixtures not fitted",
+    )
+    line_ratio: Positive = Field(
+        0.05, description="largest |median ratio - 1| of our Halpha fluxes to pPXF's, observed spectra"
+    )
     spread: float = Field(
         0.2, ge=0, description="least scatter between galaxies of predicted over observed spectra"
     )

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.colors import LinearSegmentedColormap
 from scipy.stats import gaussian_kde
 
 LEAST = 12  # points below which no density is estimated
+SHADES = LinearSegmentedColormap.from_list("shades", colormaps["Blues"](np.linspace(0.12, 1, 256)))
+PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.65, "pad": 1.2}  # behind text on a density
 OUTSIDE = (0.2, 0.45, 0.7, 0.9)  # fraction of the points outside each contour, the outermost first
 
 
@@ -26,7 +30,7 @@ def hexagons(
     """Numbers of points in hexagons; points outside `frame` (x low, x high, y low, y high) are not shown."""
     inside = (x >= frame[0]) & (x <= frame[1]) & (y >= frame[2]) & (y <= frame[3])
     shown = axes.hexbin(
-        x[inside], y[inside], gridsize=size, extent=frame, mincnt=1, cmap="Blues", linewidths=0.2, zorder=1
+        x[inside], y[inside], gridsize=size, extent=frame, mincnt=1, cmap=SHADES, linewidths=0.2, zorder=1
     )
     axes.set(xlim=frame[:2], ylim=frame[2:])
     return shown
@@ -37,7 +41,7 @@ def freeze(panels: Sequence[PolyCollection]) -> float:
     counts = [panel.get_array() for panel in panels]
     most = float(max((count.max() for count in counts if len(count)), default=1.0))
     for panel in panels:
-        panel.set_clim(-0.15 * most, most)
+        panel.set_clim(0, most)
     return most
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sanspec.config import Config
 from sanspec.errors import SanspecError
@@ -38,7 +39,9 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
             for axes, (name, label) in zip(line, row)
         ]
         scales.append(density.freeze(drawn))
-        figure.colorbar(drawn[-1], ax=line, fraction=0.03, pad=0.01, label="galaxies")
+        figure.colorbar(
+            drawn[-1], ax=line, fraction=0.03, pad=0.01, label="galaxies", ticks=MaxNLocator(integer=True)
+        )
     names = [name for row in PANELS for name, _ in row]
     keep = {name: found[name] for name in names}
     return figure, {
@@ -59,7 +62,8 @@ def panel(axes: Axes, table: pd.DataFrame, name: str, label: str, found: Mapping
     axes.plot([low, high], [low, high], ":", color="black", lw=0.9, zorder=3)
     axes.set(aspect="equal", xlabel=f"observed {label}", ylabel=f"predicted {label}")
     outside = int(((np.minimum(x, y) < low) | (np.maximum(x, y) > high)).sum())
-    axes.text(0.05, 0.95, caption(found, outside), va="top", transform=axes.transAxes, fontsize=7.5, zorder=4)
+    looks = {"transform": axes.transAxes, "fontsize": 7.5, "zorder": 4, "bbox": density.PAPER}
+    axes.text(0.05, 0.95, caption(found, outside), va="top", **looks)
     return drawn
 
 

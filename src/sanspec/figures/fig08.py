@@ -1,4 +1,4 @@
-"""Figure 8: populations of observed less those of predicted spectra, by morphology (Doorenbos et al. 2024, figure 8)."""
+"""Figure 8: populations of observed less those of predicted spectra (Doorenbos et al. 2024, figure 8)."""
 
 from collections.abc import Mapping
 from pathlib import Path

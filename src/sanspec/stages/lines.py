@@ -56,9 +56,12 @@ def run(args) -> None:
     )
     made = store.provenance("lines", settings.lines.model_dump(mode="json"), split=args.split)
     store.write_table(args.out, table, linetable.units(), made)
-    result = {"numbers": {}, **linetable.summary(table, settings.lines.present_snr)}
+    result = linetable.summary(table, settings.lines.present_snr)
     if args.populations:
-        result["against_ppxf"] = compared(args, table)
+        result["against_ppxf"] = against = compared(args, table)
+        halpha = against["observed"]["h_alpha"]
+        names = {"h_alpha_over_ppxf": "median_ratio", "h_alpha_over_ppxf_scatter": "scatter"}
+        result["numbers"] = {name: halpha[key] for name, key in names.items()}
     store.write_json(args.summary, result)
     log.info("%d spectra -> %s", len(table), args.out)
 

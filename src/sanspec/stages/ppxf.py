@@ -14,7 +14,8 @@ from sanspec.errors import SanspecError, Warn, reasons
 from sanspec.stellar import models, results
 from sanspec.stellar.bootstrap import bootstrap
 from sanspec.stellar.library import Library, open_library
-from sanspec.stellar.ppxf_fit import Solution, Unfit, measure
+from sanspec.stellar.ppxf_fit import Solution, measure
+from sanspec.stellar.problem import Unfit
 from sanspec.stellar.spectra import Pairs, Spectrum, chosen, shard
 
 log = logging.getLogger(__name__)

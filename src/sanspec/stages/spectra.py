@@ -47,8 +47,7 @@ def run(args: argparse.Namespace) -> None:
         states = ("pending", "failed") + (("missing",) if args.again else ())
         begun = time.monotonic()
         with Session(settings.http) as session:
-            sources = [SOURCES[name](session, settings) for name in settings.sources]
-            tally = Transfer(engine, session, folder, settings.pack).run(sources, settings.passes, states)
+            tally = fetch(engine, session, folder, settings, states)
         numbers = account(engine, total, tally, session, time.monotonic() - begun)
         if settings.pack:
             numbers["packed"] = packed.count_folder(folder)
@@ -56,6 +55,15 @@ def run(args: argparse.Namespace) -> None:
         place.link(args.out, folder)
         store.write_json(args.report, numbers | {"provenance": meta})
     complain(numbers, settings)
+
+
+def fetch(engine: Engine, session: Session, folder: Path, settings: config.Acquire, states) -> Counter:
+    """Work through the manifest; a stop by hand is no fault of ours."""
+    sources = [SOURCES[name](session, settings) for name in settings.sources]
+    try:
+        return Transfer(engine, session, folder, settings.pack).run(sources, settings.passes, states)
+    except KeyboardInterrupt:
+        raise SanspecError("stopped by hand: what has arrived is kept; run again to go on") from None
 
 
 def take_catalogue(engine: Engine, path: Path) -> None:

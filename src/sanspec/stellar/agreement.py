@@ -1,7 +1,7 @@
 """How well populations of predicted spectra agree with those of the observed ones: differences and their scores.
 
-Differences are observed minus predicted, as Doorenbos et al. 2024, section 5.5. Errors are the bootstrap's, of both
-members in quadrature, and exist where both have draws.
+Differences are observed minus predicted, as Doorenbos et al. 2024, section 5.5. Errors are the bootstrap's,
+of both members in quadrature, and exist where both have draws.
 """
 
 import numpy as np
@@ -39,7 +39,8 @@ def scores(
 ) -> dict:
     """Mean, median, spread of differences; fractions within each of `near`, and within their own errors.
 
-    scatter: half the range of the central 68.27 %; sigma_mad: 1.4826 median |d - median|; median_abs: median |d|.
+    scatter: half the range of the central 68.27 %; sigma_mad: 1.4826 median |d - median|; median_abs: median
+    |d|.
     """
     values = finite(difference)
     if not len(values):
@@ -84,7 +85,8 @@ def summary(table: pd.DataFrame, morphology: pd.Series) -> dict:
 def degeneracy(table: pd.DataFrame) -> dict:
     """Covariance and correlation of the differences in [M/H], log age and E(B-V), and their first principal axis.
 
-    The angle is that of the axis in the plane of [M/H] (x) and log age (y) [deg, from x], of differences in dex.
+    The angle is that of the axis in the plane of [M/H] (x) and log age (y) [deg, from x], of differences in
+    dex.
     """
     columns = table[[f"d_{name}" for name in DEGENERATE]].to_numpy(float)
     columns = columns[np.isfinite(columns).all(axis=1)]

@@ -1,10 +1,10 @@
 """Wild bootstrap of a population fit (Davidson & Flachaire 2008; Kacharov et al. 2018): residuals that change sign.
 
 A draw is the best fit of the regularised solution plus its residuals with random signs, fitted without
-regularisation from that solution. `full` solves every draw with pPXF. `fast` linearises the design matrix about
-the solution once, compresses it by one QR decomposition and takes two Gauss-Newton steps a draw (up to five where two do
-not settle it), each with its own non-negative weights; a draw that meets a bound, leaves the linear range or does not
-settle is solved in full, and counted.
+regularisation from that solution. `full` solves every draw with pPXF. `fast` linearises the design matrix
+about the solution once, compresses it by one QR decomposition and takes two Gauss-Newton steps a draw (up to
+five where two do not settle it), each with its own non-negative weights; a draw that meets a bound, leaves
+the linear range or does not settle is solved in full, and counted.
 """
 
 from dataclasses import dataclass
@@ -17,15 +17,14 @@ from scipy import linalg, optimize
 from sanspec.config import Stellar
 from sanspec.stellar.ppxf_fit import (
     FAILURES,
-    Problem,
     Solution,
     attenuations,
     limits,
     parameters,
     properties,
-    rest_fwhm,
     solve,
 )
+from sanspec.stellar.problem import Problem, rest_fwhm
 from sanspec.stellar.projection import bounded_step, kinematic, log_slopes, project
 from sanspec.stellar.results import KINDS
 
@@ -56,8 +55,8 @@ def signs(
 ) -> Float[np.ndarray, " pix"]:
     """Random +-1: `independent` in each pixel, or alike within `block`s one `length` long.
 
-    Prepared spectra are smoothed and resampled, so that noise is alike within one FWHM of the line spread; the first
-    block's phase is random.
+    Prepared spectra are smoothed and resampled, so that noise is alike within one FWHM of the line spread;
+    the first block's phase is random.
     """
     pixels = len(length)
     if kind == "independent":

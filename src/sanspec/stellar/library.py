@@ -1,8 +1,9 @@
 """Libraries of simple stellar populations behind one interface, whatever file or folder they come from.
 
-Three forms are read: any npz as ppxf's `sps_lib` takes it (E-MILES of `sanspec templates`, FSPS, GALAXEV, XSL), the npz
-of M11-MILES packed by `sanspec templates_m11`, and a folder of text files `ssp_M11_MILES.krz002` as firefly_release
-carries them. Wavelengths are in air, fluxes in Lsun/Angstrom for one solar mass formed.
+Three forms are read: any npz as ppxf's `sps_lib` takes it (E-MILES of `sanspec templates`, FSPS, GALAXEV,
+XSL), the npz of M11-MILES packed by `sanspec templates_m11`, and a folder of text files
+`ssp_M11_MILES.krz002` as firefly_release carries them. Wavelengths are in air, fluxes in Lsun/Angstrom for
+one solar mass formed.
 """
 
 import re
@@ -31,9 +32,10 @@ _PACKED = ("flux", "lam", "age", "metal", "mass", "fwhm", "name", "imf")
 class Library:
     """Simple stellar populations.
 
-    flux (pix, ssp): Lsun/Angstrom per solar mass formed; lam (pix): air Angstrom, ascending; fwhm (pix): resolution
-    [Angstrom]; age (ssp): Gyr; metal (ssp): [M/H]; mass (ssp): mass in stars and remnants per mass formed, NaN where
-    unknown; shape: (ages, metallicities) where the populations fill a grid, age the slow axis, else None.
+    flux (pix, ssp): Lsun/Angstrom per solar mass formed; lam (pix): air Angstrom, ascending; fwhm (pix):
+    resolution [Angstrom]; age (ssp): Gyr; metal (ssp): [M/H]; mass (ssp): mass in stars and remnants per mass
+    formed, NaN where unknown; shape: (ages, metallicities) where the populations fill a grid, age the slow
+    axis, else None.
     """
 
     name: str
@@ -83,8 +85,8 @@ class Library:
 def open_library(path: Path, imf: str = "") -> Library:
     """The library at `path`: a folder of firefly_release, or an npz of either kind.
 
-    imf: for a folder `kr`, `ss` or `cha` (empty: the only one there); for an npz of ppxf, which does not say it, its
-    description. Raises SanspecError when it is missing, cut short, or not a library.
+    imf: for a folder `kr`, `ss` or `cha` (empty: the only one there); for an npz of ppxf, which does not say
+    it, its description. Raises SanspecError when it is missing, cut short, or not a library.
     """
     path = Path(path)
     if path.is_dir():

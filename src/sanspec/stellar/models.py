@@ -1,8 +1,9 @@
-"""The fitted spectra on the product grid: what the lines and Hbeta are measured on or against. One layout for both codes.
+"""The fitted spectra on the product grid, in one layout for both codes: lines and Hbeta are measured against them.
 
-HDF5: `specobjid (gal)`, `kind (gal)` as its place in `results.KINDS`, `z (gal)`, `wave (pix)`; `stars (gal, pix)` and
-`gas (gal, pix)`, normalised flux of the best fit in the observed frame as in spectra.h5, NaN where nothing was fitted;
-`mask (gal, pix)`, true where a pixel had a say in the fit. Rows are in the order of (specobjid, kind).
+HDF5: `specobjid (gal)`, `kind (gal)` as its place in `results.KINDS`, `z (gal)`, `wave (pix)`; `stars (gal,
+pix)` and `gas (gal, pix)`, normalised flux of the best fit in the observed frame as in spectra.h5, NaN where
+nothing was fitted; `mask (gal, pix)`, true where a pixel had a say in the fit. Rows are in the order of
+(specobjid, kind).
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,7 @@ def on_product_grid(
 
     With `spectrum`, the Milky Way's dust that was taken from before it is put there again.
     """
-    inside = (grid.WAVE >= wave[0]) & (grid.WAVE <= wave[-1])
+    inside = (wave[0] <= grid.WAVE) & (wave[-1] >= grid.WAVE)
     passed = 1.0
     if spectrum is not None and spectrum.foreground is not None:
         passed = np.interp(grid.WAVE, spectrum.wave, spectrum.foreground)

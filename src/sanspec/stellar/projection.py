@@ -1,9 +1,10 @@
 """pPXF's own model with a faster way to its minimum: variable projection instead of finite differences.
 
-pPXF (Cappellari 2023) solves for the weights of the templates at every trial of the few nonlinear parameters and takes
-derivatives by trying each parameter in turn. With the weights held, the derivative of the model is that of one combined
-spectrum for each kinematic component, known in closed form in Fourier space; Kaufman's (1975) projection then gives
-the Gauss-Newton step of the reduced problem. The design matrix, the linear solution and all outputs stay pPXF's.
+pPXF (Cappellari 2023) solves for the weights of the templates at every trial of the few nonlinear parameters
+and takes derivatives by trying each parameter in turn. With the weights held, the derivative of the model is
+that of one combined spectrum for each kinematic component, known in closed form in Fourier space; Kaufman's
+(1975) projection then gives the Gauss-Newton step of the reduced problem. The design matrix, the linear
+solution and all outputs stay pPXF's.
 """
 
 import numpy as np

@@ -1,8 +1,9 @@
 """The one layout of stellar population tables: whatever code made them, downstream reads the same columns.
 
-One row per spectrum: `specobjid` and `kind` (observed or predicted) are its key. Every quantity of `QUANTITIES` has four
-columns: `x`, the single fit's value; `x_err`, the error that the code itself states for that value (1 sigma, NaN where it
-states none); `x_boot` and `x_std`, mean and standard deviation over the bootstrap draws (NaN without draws).
+One row per spectrum: `specobjid` and `kind` (observed or predicted) are its key. Every quantity of
+`QUANTITIES` has four columns: `x`, the single fit's value; `x_err`, the error that the code itself states for
+that value (1 sigma, NaN where it states none); `x_boot` and `x_std`, mean and standard deviation over the
+bootstrap draws (NaN without draws).
 """
 
 from collections.abc import Iterable, Mapping

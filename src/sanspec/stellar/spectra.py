@@ -1,9 +1,9 @@
 """What a population fit takes: one spectrum with its noise, mask, resolution and redshift, from whatever product.
 
-The noise of a pair is one rule for both members, since a predicted spectrum has none of its own: with
-`noise: constant` it is one number, the median error of the observed member's good pixels; with `noise: observed` it
-is the observed member's error pixel by pixel. Sky lines are left out of both members at the same observed wavelengths,
-and both are freed of the Milky Way's dust in front of their one position.
+The noise of a pair is one rule for both members, since a predicted spectrum has none of its own: with `noise:
+constant` it is one number, the median error of the observed member's good pixels; with `noise: observed` it
+is the observed member's error pixel by pixel. Sky lines are left out of both members at the same observed
+wavelengths, and both are freed of the Milky Way's dust in front of their one position.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,10 +27,11 @@ from sanspec.stellar.results import KINDS
 class Spectrum:
     """One spectrum to fit.
 
-    wave (pix): vacuum Angstrom, observed frame; flux (pix): flux density in units of `norm`; noise (pix): its 1 sigma
-    error, same unit; mask (pix): true = use; fwhm (pix): FWHM of the line spread [Angstrom, observed]; z: redshift;
-    norm: 1e-17 erg/s/cm2/Angstrom, NaN where unknown; warn: bits of `Warn` known before any fit; foreground (pix): what
-    the Milky Way lets through: flux and noise are divided by it, fitted models are multiplied by it again.
+    wave (pix): vacuum Angstrom, observed frame; flux (pix): flux density in units of `norm`; noise (pix): its
+    1 sigma error, same unit; mask (pix): true = use; fwhm (pix): FWHM of the line spread [Angstrom,
+    observed]; z: redshift; norm: 1e-17 erg/s/cm2/Angstrom, NaN where unknown; warn: bits of `Warn` known
+    before any fit; foreground (pix): what the Milky Way lets through: flux and noise are divided by it,
+    fitted models are multiplied by it again.
     """
 
     specobjid: int
@@ -49,9 +50,9 @@ class Spectrum:
 class Pairs:
     """Observed and predicted spectra of the test objects, in ascending order of specobjid, read by their products.
 
-    spectra: prepared/spectra.h5, beside it objects.parquet, whose `extinction_r` is the Milky Way's; predicted:
-    generated/predicted.h5; redshifts: tables/redshift.ecsv; `shard` (i, n) keeps every n-th object from the
-    i-th on (i counts from 0).
+    spectra: prepared/spectra.h5, beside it objects.parquet, whose `extinction_r` is the Milky Way's;
+    predicted: generated/predicted.h5; redshifts: tables/redshift.ecsv; `shard` (i, n) keeps every n-th object
+    from the i-th on (i counts from 0).
     """
 
     def __init__(
@@ -119,7 +120,8 @@ def shard(text: str) -> tuple[int, int]:
 def pair_noise(ivar: Float[np.ndarray, " pix"], settings: Stellar) -> Float[np.ndarray, " pix"]:
     """The 1 sigma error of both members of a pair from the observed one's `ivar`; NaN where none is good.
 
-    The median error stands everywhere, or, with `noise: observed`, wherever the observed one's pixel is masked.
+    The median error stands everywhere, or, with `noise: observed`, wherever the observed one's pixel is
+    masked.
     """
     good = ivar > 0
     error = np.full(ivar.shape, np.nan)
@@ -148,7 +150,8 @@ def chosen(ids: Sequence[int], count: int | None, seed: int) -> set[int]:
 def from_file(path: Path, z: float | None = None, instrument: float | None = None) -> Spectrum:
     """An SDSS spectrum file at its native pixels and resolution, flux in units of its median; z: the file's own.
 
-    `instrument` [km/s] overrides the line spread of the file's `wdisp`. Raises SanspecError where it is unreadable.
+    `instrument` [km/s] overrides the line spread of the file's `wdisp`. Raises SanspecError where it is
+    unreadable.
     """
     content = read_file(path)
     about, wave = content.about, 10.0**content.loglam

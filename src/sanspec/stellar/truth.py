@@ -1,8 +1,8 @@
 """What a population fit should find in a galaxy of the embedded sky: light-weighted truth inside the fibre.
 
-The truth table holds both components' histories, dust and dispersions, and the fibre's dispersion, whose square is the
-light-weighted mean of theirs: so the share of the bulge in the fibre's light follows. Behind it light weights are those
-before dust, as both codes give them.
+The truth table holds both components' histories, dust and dispersions, and the fibre's dispersion, whose
+square is the light-weighted mean of theirs: so the share of the bulge in the fibre's light follows. Behind it
+light weights are those before dust, as both codes give them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,12 @@ ODD = ("defect",)  # columns that mark an object that is not what it seems
 def expected(truth: pd.DataFrame, library: Templates) -> pd.DataFrame:
     """`specobjid` and, by the names of QUANTITIES, what a fit of the fibre's light should find.
 
-    `log_age_linear` and `metal_linear` are logs of the light-weighted mean age and metallicity (FIREFLY's averages);
-    ebv_stars: light-weighted. NaN where a galaxy's two dispersions are too alike to tell its components apart.
+    `log_age_linear` and `metal_linear` are logs of the light-weighted mean age and metallicity (FIREFLY's
+    averages); ebv_stars: light-weighted. NaN where a galaxy's two dispersions are too alike to tell its
+    components apart.
     """
     sky = stars.prepare(library)
-    band = (stars.WAVE > V_BAND[0]) & (stars.WAVE < V_BAND[1])
+    band = (V_BAND[0] < stars.WAVE) & (V_BAND[1] > stars.WAVE)
     light = sky.flux[:, band].mean(axis=1)
     rows = [_expected(row, sky, light) for row in truth.to_dict("records")]
     return pd.DataFrame(rows)

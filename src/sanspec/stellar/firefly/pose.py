@@ -80,23 +80,38 @@ def pose(spectrum: Spectrum, library: Library, settings: Stellar, vdisp: float) 
     """
     check(spectrum)
     stretch = 1.0 + spectrum.z
-    edges, edges_in = grid.bin_edges(spectrum.wave) / stretch, grid.air_to_vac(library.edges)
-    first, last = np.searchsorted(edges, edges_in[[0, -1]])
-    span = slice(first, max(last - 1, first))
     young = np.flatnonzero(library.age <= oldest(spectrum.z))
-    if span.stop - span.start < settings.least_pixels or not len(young):
+    span, models = on_pixels(spectrum, library, young, vdisp)
+    if span.stop - span.start < settings.least_pixels:
         raise Unfit(Warn.SHORT_COVERAGE)
     wave, fwhm = spectrum.wave[span] / stretch, spectrum.fwhm[span] / stretch
-    sigma = kernel_width(wave, fwhm, library, vdisp)
-    operator = smoothing(edges_in, edges[first:last], sigma)
-    models = np.ascontiguousarray((operator @ library.flux[:, young]).T)
-    used = usable(spectrum)[span] & ~lines.near(wave, settings.firefly.line_mask) & (models > 0).all(axis=0)
+    used = usable(spectrum)[span] & ~lines.near(wave, settings.firefly.line_mask)
     if used.sum() < settings.least_pixels:
         raise Unfit(Warn.SHORT_COVERAGE)
     flux, error = (np.asarray(x[span][used], float) for x in (spectrum.flux, spectrum.noise))
     if np.median(flux) <= 0:
         raise Unfit(Warn.NO_SIGNAL)
     return Problem(spectrum, library, young, span, wave, fwhm, models, used, flux, error)
+
+
+def on_pixels(
+    spectrum: Spectrum, library: Library, young: Int[np.ndarray, " ssp"], vdisp: float
+) -> tuple[slice, Float[np.ndarray, "ssp span"]]:
+    """The pixels that the populations reach with their kernels and all, and these populations on them."""
+    stretch = 1.0 + spectrum.z
+    edges, edges_in = grid.bin_edges(spectrum.wave) / stretch, grid.air_to_vac(library.edges)
+    first, last = np.searchsorted(edges, edges_in[[0, -1]])
+    if last - first < 2 or not len(young):
+        return slice(0, 0), np.empty((len(young), 0))
+    inside = slice(first, last - 1)
+    sigma = kernel_width(spectrum.wave[inside] / stretch, spectrum.fwhm[inside] / stretch, library, vdisp)
+    operator = smoothing(edges_in, edges[first:last], sigma)
+    models = (operator @ library.flux[:, young]).T
+    reached = np.flatnonzero((models > 0).all(axis=0))
+    if not len(reached):
+        return slice(0, 0), models[:, :0]
+    low, high = reached[0], reached[-1] + 1
+    return slice(first + low, first + high), np.ascontiguousarray(models[:, low:high])
 
 
 def kernel_width(
