@@ -1,6 +1,6 @@
 """The only reader and writer of arrays and tables: units, shapes, provenance, atomic writes.
 
-Tables are `.ecsv` (units, meta; TOPCAT, astropy) or `.parquet` (pandas, TOPCAT); arrays are HDF5, every dataset with the
+Tables are `.ecsv` (units, meta; TOPCAT) or `.parquet` (pandas, TOPCAT); arrays are HDF5, every dataset with the
 attributes `unit`, `axes` and `description`; numbers are JSON. Whatever is written appears whole or not at all.
 """
 
