@@ -1,4 +1,4 @@
-"""Faults, told apart everywhere: the user's (`SanspecError`), one object's (`Warn` bits), ours (any other exception)."""
+"""Faults told apart everywhere: the user's (`SanspecError`), one object's (`Warn` bits), ours (any other exception)."""
 
 from enum import IntFlag
 

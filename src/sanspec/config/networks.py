@@ -60,6 +60,9 @@ class Diffusion(Network):
         0.0, description="lognormal: mean of ln(noise / standard deviation of the data)"
     )
     noise_std: Positive = Field(1.6, description="lognormal: its standard deviation")
+    levels: Count = Field(
+        1, description="noise levels a galaxy a step, spread evenly over their distribution"
+    )
     cosine_steps: Count = Field(250, description="cosine: number of steps")
     architecture: Literal["unet", "paper"] = Field(
         "unet",

@@ -156,13 +156,14 @@ class Diffusion(nn.Module):
 
     def denoising_loss(
         self,
-        batch: Galaxies,
         context: Context,
+        clean: Float[Tensor, "gal pix"],
+        mask: Bool[Tensor, "gal pix"],
+        condition: Float[Tensor, "gal given pix"],
         uniform: Float[Tensor, " gal"],
         normal: Float[Tensor, "gal pix"],
     ) -> Float[Tensor, ""]:
         """The mean square of F less what it should be, at given noise levels and noise."""
-        clean, mask, condition = self.target(batch)
         noise = self.draw_levels(uniform)
         x = clean + noise[:, None] * normal
         skip, out, inside = self.precondition(noise[:, None])
@@ -173,13 +174,15 @@ class Diffusion(nn.Module):
         """The training loss of a batch, its noise drawn from the global generator: of the denoiser and of the
         sketch.
         """
-        device, context = batch.images.device, self.encode(batch)
-        uniform = torch.rand(len(batch), device=device)
-        normal = torch.randn(len(batch), self.pixels, device=device)
-        loss = self.denoising_loss(batch, context, uniform, normal)
+        context, (clean, mask, condition) = self.encode(batch), self.target(batch)
+        times, device = self.settings.levels, clean.device
+        count = len(clean) * times
+        uniform = (torch.randperm(count, device=device) + torch.rand(count, device=device)) / count
+        normal = torch.randn(count, self.pixels, device=device)
+        several = (part.repeat_interleave(times, 0) for part in (clean, mask, condition))
+        loss = self.denoising_loss(context.repeat(times), *several, uniform, normal)
         if self.sketch is None:
             return loss
-        clean, mask, _ = self.target(batch)
         return loss + masked_mean((context.sketch[:, 0] - clean).square(), mask)
 
     def validate(self, batches: list[Galaxies]) -> dict[str, float]:
@@ -188,12 +191,13 @@ class Diffusion(nn.Module):
         """
         total = count = 0
         for number, batch in enumerate(batches):
-            context, generator = self.encode(batch), torch.Generator().manual_seed(number)
+            context, target = self.encode(batch), self.target(batch)
+            generator = torch.Generator().manual_seed(number)
             for level in range(VALID_LEVELS):
                 spread = (torch.arange(len(batch)) + 0.5) / len(batch)
                 uniform = ((spread + level / VALID_LEVELS) % 1).to(batch.images.device)
                 normal = torch.randn(len(batch), self.pixels, generator=generator).to(batch.images.device)
-                total += float(self.denoising_loss(batch, context, uniform, normal)) * len(batch)
+                total += float(self.denoising_loss(context, *target, uniform, normal)) * len(batch)
                 count += len(batch)
         return {"loss": total / count}
 
