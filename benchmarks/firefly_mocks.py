@@ -129,7 +129,7 @@ def summary(rows: list[dict]) -> list[dict]:
                 "p68": round(float(np.percentile(np.abs(made), 68)), 4),
                 "coverage": round(float(np.mean(np.abs(made) < stated)), 3),
             }
-            if inside and inside[0]["boot"]:
+            if inside and all(row["boot"] for row in inside):
                 boot = np.array([row["boot"][name] for row in inside])
                 entry[name]["coverage_bootstrap"] = round(float(np.mean(np.abs(made) < boot)), 3)
         found.append(entry)

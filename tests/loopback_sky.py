@@ -106,7 +106,7 @@ def make(folder: Path, count: int = COUNT) -> Path:
 
 # --------------------------------------------------------------------------------------------------- settings
 
-HTTP = {"rate": 5000.0, "backoff": 0.01, "read_timeout": 0.5, "connect_timeout": 2.0}
+HTTP = {"rate": 5000.0, "backoff": 0.01, "read_timeout": 10.0, "connect_timeout": 10.0}
 SECRET = "correct-horse-battery"  # long enough to be looked for in logs
 USERS = {"demo": SECRET, "1234567": SECRET}
 
@@ -126,6 +126,11 @@ def write_settings(path: Path, base: str, **changes) -> Path:
     """As `settings`, in a file."""
     path.write_text(config.dump(settings(base, path.parent, **changes)))
     return path
+
+
+def patience(kind: str) -> dict:
+    """`acquire.http` for a fault of that kind: short where the server will say nothing."""
+    return {"read_timeout": 0.4} if kind.startswith("hang") else {}
 
 
 def lines(text: str) -> io.StringIO:

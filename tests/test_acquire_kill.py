@@ -71,9 +71,7 @@ def killed(tmp_path_factory):
     rng = random.Random(11)
     environment = os.environ | {"SANSPEC_SCISERVER_USER": "demo", "SANSPEC_SCISERVER_PASSWORD": "demo"}
     with survey.opened(sky, latency=0.02) as running, running.server:
-        settings = write_settings(
-            folder / "c.yaml", running.base, http={"connections": CONNECTIONS, "read_timeout": 5.0}
-        )
+        settings = write_settings(folder / "c.yaml", running.base, http={"connections": CONNECTIONS})
         nursery = subprocess.Popen(
             [sys.executable, "-c", NURSERY, str(folder), str(settings)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(folder / "log").open("w"), text=True,

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from loopback_sky import SECRET, identity, settings
+from loopback_sky import SECRET, identity, patience, settings
 from sanspec import catalogue, manifest, query
 from sanspec.archive import answers, casjobs, credentials, cubes
 from sanspec.archive import catalogue as source
@@ -149,7 +149,7 @@ def test_a_crash_between_intent_and_id_submits_nothing_twice(loopback, form, eng
 @pytest.mark.parametrize("kind", ["reset", "hang"])
 def test_a_submission_whose_answer_is_lost_is_looked_up(loopback, account, engine, tmp_path, kind):
     loopback.faults.add("submit", kind)
-    assert Talk(loopback, tmp_path, "casjobs").rows(engine, PAIRS) > 50
+    assert Talk(loopback, tmp_path, "casjobs", http=patience(kind)).rows(engine, PAIRS) > 50
     assert len([job for job in loopback.casjobs.jobs.values() if "INTO" in job.query]) == 1
 
 
@@ -283,7 +283,8 @@ def test_passing_faults_of_the_query_cost_nothing(loopback, account, engine, tmp
         loopback.faults.add("query", kind, times=2)
         loopback.faults.add("tables", "reset")
         loopback.faults.add("status", "401")
-        assert Talk(loopback, tmp_path / "b", "casjobs", replace=True).rows(other, PAIRS) == clean
+        talk = Talk(loopback, tmp_path / "b", "casjobs", replace=True, http=patience(kind))
+        assert talk.rows(other, PAIRS) == clean
 
 
 # -------------------------------------------------------------------------------------------- the SOAP output

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loopback_sky import COUNT, image, row, settings
+from loopback_sky import COUNT, image, patience, row, settings
 from sanspec import cubes, cutouts, inspection
 from sanspec.archive import cubes as source
 from sanspec.archive import download, place
@@ -51,7 +51,7 @@ def test_a_local_file_is_taken_as_it_is(acquire, loopback, sky):
 @pytest.mark.parametrize("kind", ["429", "503", "500", "html", "truncated", "hang_body", "reset", "short"])
 def test_faults_on_the_way_cost_little(acquire, loopback, sky, kind):
     loopback.faults.add("cubes", kind, key="sdss.npz", times=2)
-    path, _ = obtain(acquire())
+    path, _ = obtain(acquire(http=patience(kind)))
     size = path.stat().st_size
     assert path.read_bytes() == (sky / "sdss.npz").read_bytes()
     sent = sum(one["bytes"] for one in loopback.server.requests)

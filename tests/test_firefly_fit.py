@@ -107,6 +107,15 @@ def test_cosmic_rays_are_clipped():
     assert clipped.values["log_age_light"] == pytest.approx(plain.values["log_age_light"], abs=0.1)
 
 
+@pytest.mark.parametrize("absurd", [1e12, -1e200])
+def test_absurd_pixels_are_left_out(absurd):
+    one = spectrum(MIX)
+    hit = one.flux.copy()
+    hit[1234] = absurd
+    masked = replace(one, mask=one.mask & (np.arange(one.wave.size) != 1234))
+    assert solve(replace(one, flux=hit)).values == solve(masked).values
+
+
 def test_smooth_errors_of_calibration_are_taken_up():
     one = spectrum(MIX, snr=60)
     wave = (one.wave - one.wave.mean()) / np.ptp(one.wave)

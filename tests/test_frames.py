@@ -106,7 +106,7 @@ def test_what_is_no_frame_is_refused(tmp_path):
 @pytest.fixture
 def clients(loopback, tmp_path):
     """SkyServer and frames."""
-    acquire = settings(loopback.base, tmp_path, http={"read_timeout": 5.0}).acquire
+    acquire = settings(loopback.base, tmp_path).acquire
     with Session(acquire.http) as session:
         yield SkyServer(session, acquire), Frames(session, acquire)
 
@@ -173,7 +173,7 @@ def test_a_server_that_is_away_is_one_line(clients, loopback):
 def test_the_stage_cuts_what_is_asked_for(loopback, tmp_path):
     rows = [identity(0)["objid"], identity(9)["objid"], 12345]
     (tmp_path / "objects.csv").write_text("objID\n" + "\n".join(map(str, rows)) + "\n")
-    config = write_settings(tmp_path / "c.yaml", loopback.base, http={"read_timeout": 5.0})
+    config = write_settings(tmp_path / "c.yaml", loopback.base)
     arguments = [
         "--objects",
         tmp_path / "objects.csv",
@@ -272,7 +272,7 @@ def test_recorded_cutouts_are_read(real_data):
 
 
 def inspect(loopback, tmp_path, sky, cube_file):
-    config = write_settings(tmp_path / "c.yaml", loopback.base, inspect_frames=2, http={"read_timeout": 5.0})
+    config = write_settings(tmp_path / "c.yaml", loopback.base, inspect_frames=2)
     files = ["--cubes", cube_file, "--catalogue", sky / "catalogue.csv", "--out", tmp_path / "i.json"]
     code = main(["inspect", "--config", str(config), *map(str, files)])
     return code, store.read_json(tmp_path / "i.json")

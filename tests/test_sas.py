@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from loopback_sky import COUNT, identity, row, settings, spectrum
+from loopback_sky import COUNT, identity, patience, row, settings, spectrum
 from sanspec import catalogue, manifest, packed, specfile
 from sanspec.archive import answers, download, sas
 from sanspec.archive.sas import Sas, Wanted
@@ -149,11 +149,11 @@ def fetch(source, folder, *numbers, reason=""):
 )
 def test_a_passing_fault_costs_a_try(client, loopback, sky, kind):
     loopback.faults.add("spectrum", kind)
-    source, folder = client()
+    source, folder = client(http=patience(kind))
     outcome = fetch(source, folder, 3)[0]
     path = folder / wanted(3).file
     assert outcome.state == "done" and path.read_bytes() == (sky / "spectra" / wanted(3).file).read_bytes()
-    assert outcome.attempts == 2 and len(outcome.sha256) == 64 and outcome.bytes == path.stat().st_size
+    assert outcome.attempts >= 2 and len(outcome.sha256) == 64 and outcome.bytes == path.stat().st_size
     assert sorted(p.name for p in path.parent.iterdir()) == [path.name], "no part is left"
     assert not os.access(path, os.W_OK) or (os.geteuid() == 0 and path.stat().st_mode & 0o222 == 0)
 

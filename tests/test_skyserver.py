@@ -12,7 +12,7 @@ import pytest
 import requests
 from astropy.table import Table
 
-from loopback_sky import identity, settings
+from loopback_sky import identity, patience, settings
 from sanspec import query
 from sanspec.archive import answers
 from sanspec.archive import catalogue as source
@@ -138,7 +138,7 @@ def test_a_throttle_message_is_waited_out(ask, loopback):
 )
 def test_passing_faults_cost_nothing(ask, loopback, kind):
     loopback.faults.add("sql", kind, times=2)
-    assert len(ask().ask(ASK, (*PAIR, TOTAL))) == 30
+    assert len(ask(http=patience(kind)).ask(ASK, (*PAIR, TOTAL))) == 30
 
 
 @pytest.mark.parametrize(

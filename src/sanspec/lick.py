@@ -124,12 +124,15 @@ def measure(
     value, error = np.full(shape, np.nan), np.full(shape, np.nan)
     windows = _windows(wanted, np.where(known, z, 0.0), air)
     kinds = np.array([KINDS.index(index.kind) for index in wanted.values()])
+    spans = np.array([np.ptp(index.feature or index.red) for index in wanted.values()])
     wave = np.array(wave, np.float64)
     grids = wave, grid.bin_edges(wave)
     for rows in (slice(start, start + BLOCK) for start in range(0, len(flux), BLOCK)):
         pixels = _pixels(flux[rows], good[rows], ivar, correlation, rows)
         into = value[rows], error[rows]
-        lick_loops.measure_rows(*pixels, sigma[rows], *grids, windows[rows], kinds, 1 - indices.MASKED, *into)
+        lick_loops.measure_rows(
+            *pixels, sigma[rows], *grids, windows[rows], kinds, spans, 1 - indices.MASKED, *into
+        )
     value[~known] = np.nan
     error = np.where(np.isfinite(value) & (ivar is not None), error, np.nan)
     warn = (

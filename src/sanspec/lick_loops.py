@@ -7,8 +7,10 @@ TAIL = 4.5  # reach of the kernel in standard deviations: 7e-6 of its weight lie
 
 
 @numba.njit(cache=True, nogil=True)
-def measure_rows(flux, good, deviation, correlation, sigma, wave, edges, windows, kinds, least, value, error):
-    """`lick.measure` of every row, into `value` and `error`."""
+def measure_rows(
+    flux, good, deviation, correlation, sigma, wave, edges, windows, kinds, spans, least, value, error
+):
+    """`lick.measure` of every row, into `value` and `error`; spans: widths of the feature windows at rest."""
     count, pixels = flux.shape
     smoothed, covered = np.empty(pixels), np.empty(pixels, np.bool_)
     slope, mean_b, mean_r, mean_f = np.empty(pixels), np.empty(pixels), np.empty(pixels), np.empty(pixels)
@@ -30,7 +32,7 @@ def measure_rows(flux, good, deviation, correlation, sigma, wave, edges, windows
             _mean(edges, covered, three[1], start, stop, mean_r)
             _mean(edges, covered, three[2], start, stop, mean_f)
             weights = (mean_b, mean_r, mean_f)
-            value[row, k] = _index(kinds[k], smoothed, wave, three, weights, start, stop, slope)
+            value[row, k] = _index(kinds[k], spans[k], smoothed, wave, three, weights, start, stop, slope)
             error[row, k] = _propagate(slope, start, stop, band, reach, deviation[row], correlation[row])
 
 
@@ -91,7 +93,7 @@ def _mean(edges, covered, window, start, stop, weights):
 
 
 @numba.njit(cache=True, nogil=True)
-def _index(kind, flux, wave, three, weights, start, stop, slope):
+def _index(kind, span, flux, wave, three, weights, start, stop, slope):
     """The index of one spectrum and, in `slope`, its derivative by every pixel; NaN where undefined."""
     blue_w, red_w, feature_w = weights
     power = 2.0 if kind == 0 else 0.0  # F_nu is F_lambda times lambda squared
@@ -107,11 +109,11 @@ def _index(kind, flux, wave, three, weights, start, stop, slope):
         for p in range(start, stop):
             slope[p] = (red_w[p] - red / blue * blue_w[p]) * wave[p] ** 2 / blue
         return red / blue
-    return _width(kind, flux, wave, three, weights, blue, red, start, stop, slope)
+    return _width(kind, span, flux, wave, three, weights, blue, red, start, stop, slope)
 
 
 @numba.njit(cache=True, nogil=True)
-def _width(kind, flux, wave, three, weights, blue, red, start, stop, slope):
+def _width(kind, span, flux, wave, three, weights, blue, red, start, stop, slope):
     """Equivalent width or magnitude below the line through the means of the sidebands, and its derivative."""
     blue_w, red_w, feature_w = weights
     middle_b, middle_r = 0.5 * (three[0, 0] + three[0, 1]), 0.5 * (three[1, 0] + three[1, 1])
@@ -125,7 +127,7 @@ def _width(kind, flux, wave, three, weights, blue, red, start, stop, slope):
         by_red -= ratio * part / level
     if kind == 2 and mean <= 0.0:
         return np.nan
-    outer = -(three[2, 1] - three[2, 0]) if kind == 1 else -2.5 / np.log(10.0) / mean
+    outer = -span if kind == 1 else -2.5 / np.log(10.0) / mean
     for p in range(start, stop):
         level = blue + (wave[p] - middle_b) / (middle_r - middle_b) * (red - blue)
         slope[p] = outer * (feature_w[p] / level + by_blue * blue_w[p] + by_red * red_w[p])

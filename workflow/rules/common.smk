@@ -1,4 +1,4 @@
-"""Two helpers for the rules: the settings a stage reads, and a digest of the package files it is made of."""
+"""Helpers for the rules: the settings a stage reads, a digest of the package files it is made of, whose stars are used."""
 
 import ast
 import hashlib
@@ -40,3 +40,8 @@ def sources(*modules):
     return hashlib.sha256(b"".join(found[path] for path in sorted(found))).hexdigest()[
         :12
     ]
+
+
+def continua(wildcards):
+    """The fitted spectra that the settings of the run name."""
+    return f"results/{wildcards.run}/tables/{RUNS[wildcards.run].lines.continuum}_models.h5"

@@ -7,11 +7,6 @@ OUTPUTS  results/<run>/tables/{broadening.json,lick,lines,classes,agn,bimodality
 TABLES = ("table1", "table2")
 
 
-def continua(wildcards):
-    """The fitted spectra that the settings of the run name."""
-    return f"results/{wildcards.run}/tables/{RUNS[wildcards.run].lines.continuum}_models.h5"
-
-
 rule broadening:
     """What velocity dispersion does to indices, from population models: coefficients of the correction."""
     input:

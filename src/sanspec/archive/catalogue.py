@@ -95,7 +95,7 @@ def by_job(
 
 def _anonymous(session: Session, settings: Acquire, pairs: Ids) -> Iterator[pd.DataFrame]:
     """Slice by slice; the list is applied here, as only CasJobs takes one."""
-    wanted = np.asarray(pairs, dtype=np.uint64).reshape(len(pairs), -1)[:, :1].ravel()
+    wanted = np.asarray([pair[0] for pair in pairs], dtype=np.uint64)
     parts = (settings.services.skyserver, f"{settings.z_min}-{settings.z_max}", ",".join(query.NAMES))
     folder = settings.store / "catalogue" / casjobs.name_table(settings, "slices", *parts)
     skyserver = SkyServer(session, settings)

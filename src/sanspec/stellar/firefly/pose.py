@@ -15,6 +15,8 @@ from sanspec.stellar.library import Library
 from sanspec.stellar.lsf import smoothing
 from sanspec.stellar.spectra import Spectrum
 
+ABSURD = 1e4  # times the median flux: beyond, a pixel is no measurement
+
 
 class Unfit(Exception):
     """A spectrum that cannot be fitted; `warn` says why."""
@@ -68,9 +70,11 @@ def oldest(z: float) -> float:
 
 
 def usable(spectrum: Spectrum) -> Bool[np.ndarray, " pix"]:
-    """Pixels with a flux and an error."""
+    """Pixels with a flux, which is not absurd, and an error."""
     with np.errstate(invalid="ignore"):
-        return spectrum.mask & np.isfinite(spectrum.flux) & np.isfinite(spectrum.noise) & (spectrum.noise > 0)
+        good = spectrum.mask & np.isfinite(spectrum.flux) & np.isfinite(spectrum.noise) & (spectrum.noise > 0)
+        level = np.median(np.abs(spectrum.flux[good])) if good.any() else 0.0
+        return good & (np.abs(spectrum.flux) <= ABSURD * level)
 
 
 def pose(spectrum: Spectrum, library: Library, settings: Stellar, vdisp: float) -> Problem:
