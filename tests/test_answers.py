@@ -4,6 +4,9 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from loopback_sky import lines, row
 from sanspec.archive import answers
@@ -151,6 +154,16 @@ def test_a_time_limit_is_told_from_other_errors():
         answers.complain(500, b'{"ErrorMessage": "Execution Timeout Expired. The timeout period elapsed"}')
     with pytest.raises(SqlError, match="Invalid"):
         answers.complain(500, b'{"ErrorMessage": "Invalid column name"}')
+
+
+@hypothesis_settings(max_examples=200, deadline=None)
+@given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("0123456789 .E+"))))
+def test_an_id_is_exact_or_refused(text):
+    try:
+        found = answers._ids([text], "objID")
+    except SanspecError:
+        return
+    assert int(text) == int(found[0]) < 2**64
 
 
 def test_memory_holds_a_block_at_a_time():

@@ -28,7 +28,9 @@ def covariance_times(
     """
     sigma = standard_deviation(ivar)
     scaled = sigma * vector
-    result = np.broadcast_to(scaled, np.broadcast_shapes(scaled.shape, correlation[..., 0, :].shape)).copy()
+    result = np.broadcast_to(
+        scaled, np.broadcast_shapes(scaled.shape, (*correlation.shape[:-2], scaled.shape[-1]))
+    ).copy()
     for lag in range(correlation.shape[-2]):
         step = lag + 1
         near = correlation[..., lag, :-step].astype(np.float64)

@@ -244,7 +244,9 @@ def read_published(path: Path) -> dict[str, Correction]:
     except OSError as fault:
         raise SanspecError(f"lick.coefficients: cannot read {path}: {fault.strerror}; {allowed}") from None
     except yaml.YAMLError as fault:
-        raise SanspecError(f"lick.coefficients: {path} is not YAML ({fault}); {allowed}") from None
+        raise SanspecError(
+            f"lick.coefficients: {path} is not YAML ({' '.join(str(fault).split())}); {allowed}"
+        ) from None
     if not isinstance(content, dict) or not content:
         raise SanspecError(f"lick.coefficients: {path} holds {type(content).__name__}; {allowed}")
     for name, values in content.items():

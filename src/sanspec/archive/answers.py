@@ -18,6 +18,7 @@ from sanspec.errors import SanspecError
 from sanspec.query import COLUMNS, END, TOTAL, TOTAL_FROM, Column
 
 _NULLS = {"", "null", "NULL"}
+_ID = re.compile(r" *[0-9]{1,20} *")
 _TYPED = re.compile(r"\[(\w+)\]:\w+")  # ExecuteQuickJob's header, `[z]:Real`
 _TIMED_OUT = re.compile(r"time-?out|timed out|time limit|execution time", re.I)
 THROTTLE_WAIT = 60.0  # seconds: SkyServer counts queries per minute
@@ -177,7 +178,7 @@ def _typed(rows: list[list[str]], places: Sequence[int], columns: Sequence[Colum
 def _ids(values: list[str], name: str) -> np.ndarray:
     """64-bit ids from digits alone: anything else has been through a float."""
     for value in values:
-        if not value.strip().isdigit() or int(value) >= 1 << 64:
+        if not _ID.fullmatch(value) or int(value) >= 1 << 64:
             raise SanspecError(
                 f"column {name} holds {value!r}: an id is a whole number of at most 20 digits; a "
                 "spreadsheet or a float column has rounded it: fetch the table again and keep ids as text"

@@ -65,7 +65,7 @@ def _check_room(session: Session, url: str, path: Path) -> None:
     part = path.with_name(path.name + ".part")
     have = part.stat().st_size if part.exists() else 0
     free = shutil.disk_usage(path.parent).free
-    if answer.status == 200 and size.isdigit() and int(size) - have > free:
+    if answer.status == 200 and size.isdecimal() and int(size) - have > free:
         raise SanspecError(
             f"{path.parent} has {free / 1e9:.1f} GB left, the cube file needs "
             f"{(int(size) - have) / 1e9:.1f} GB more: name a larger disk in acquire.store"

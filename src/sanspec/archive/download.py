@@ -178,7 +178,7 @@ class _Transfer:
         etag = response.headers.get("ETag", "")
         self.validator = etag if etag.startswith('"') else None  # a weak one does not vouch for bytes
         announced = response.headers.get("Content-Length", "0")
-        if self.validator and announced.isdigit() and int(announced) > KEEP_VALIDATOR:
+        if self.validator and announced.isdecimal() and int(announced) > KEEP_VALIDATOR:
             self.notes.write_text(json.dumps({"url": self.url, "etag": self.validator}))
         with self.part.open("r+b" if start else "wb") as file:
             file.truncate(start)

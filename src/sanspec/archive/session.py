@@ -6,6 +6,7 @@ threads, retries that honour Retry-After, faults told apart, no secret over plai
 """
 
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -239,7 +240,7 @@ class Session:
                 raise Transient("too slow")
             if self.stop.is_set():
                 raise Stopped("stopped")
-        if announced is not None and announced.isdigit() and count != int(announced):
+        if announced is not None and announced.isdecimal() and count != int(announced):
             raise Transient("truncated body")
 
 
@@ -247,11 +248,11 @@ def parse_retry_after(text: str | None) -> float | None:
     """Seconds of a Retry-After header (RFC 9110, section 10.2.3: number or date); None without one."""
     if text is None:
         return None
-    if text.strip().isdigit():
+    if re.fullmatch(r"[ \t]*[0-9]{1,9}[ \t]*", text):
         return float(text)
     try:
         return max((parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds(), 0.0)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

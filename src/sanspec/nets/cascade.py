@@ -155,9 +155,9 @@ class Cascade:
         galaxies: Galaxies,
         coarse: Float[Tensor, "gal draw coarse"],
         context: Context,
-        parent: Int[Tensor, "gal draw"],
+        parent: Int[Tensor, "gal wanted"],
         kind: str,
-    ) -> Float[Tensor, "gal draw pix"]:
+    ) -> Float[Tensor, "gal wanted pix"]:
         """A fine draw for every coarse one named in `parent`, at the place of its own index mod BLOCK."""
         wanted, blocks = parent.shape[1], []
         for start in range(0, wanted, BLOCK):

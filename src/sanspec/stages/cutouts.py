@@ -71,7 +71,7 @@ def read_objects(path: Path) -> pd.DataFrame:
     result = pd.DataFrame(index=table.index)
     for name in ("specobjid", "objid"):
         texts = table[name] if name in table else pd.Series("0", index=table.index)
-        bad = texts[~texts.fillna("").str.fullmatch(r"\d{1,20}")]
+        bad = texts[~texts.fillna("").str.fullmatch("[0-9]{1,20}")]
         if len(bad):
             raise SanspecError(
                 f"{path}: {name} {bad.iloc[0]!r} is no whole number: has a spreadsheet rounded it?"
