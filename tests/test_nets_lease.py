@@ -22,6 +22,7 @@ with lease.exclusive(pathlib.Path(sys.argv[1])):
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(lease.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(lease, "NVIDIA", tmp_path / "no-driver")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
 
 
 def offer(monkeypatch, names):
@@ -74,6 +75,16 @@ def test_an_empty_pool_means_cpu(monkeypatch, names):
         assert device == "cpu"
     with pytest.raises(SanspecError, match="no GPU is offered"), lease.lease("cuda"):
         pass
+
+
+def test_cluster_jobs_whose_devices_carry_the_same_number_do_not_meet(monkeypatch):
+    offer(monkeypatch, "0")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    with lease.lease("auto"):
+        offer(monkeypatch, "0")
+        monkeypatch.setenv("SLURM_JOB_ID", "18")
+        with lease.lease("auto") as device:
+            assert device == "cuda"
 
 
 def test_cpu_takes_no_device(monkeypatch):

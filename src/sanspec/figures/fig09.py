@@ -27,33 +27,12 @@ COLOURS, BREAK = "viridis_r", (1.1, 2.0)  # colours and range of Dn4000
 # Zahid et al. 2017, table 4: log [Z] against log M*, median over the five bins of star formation rate.
 ZAHID = np.array(
     [
-        [8.55, 8.65, 8.75, 8.85, 8.95, 9.05, 9.15, 9.25, 9.35, 9.45, 9.55, 9.65, 9.75],
-        [
-            -0.657,
-            -0.594,
-            -0.584,
-            -0.609,
-            -0.489,
-            -0.491,
-            -0.450,
-            -0.405,
-            -0.394,
-            -0.280,
-            -0.225,
-            -0.177,
-            -0.165,
-        ],
+        8.55, -0.657, 8.65, -0.594, 8.75, -0.584, 8.85, -0.609, 8.95, -0.489, 9.05, -0.491, 9.15, -0.450,
+        9.25, -0.405, 9.35, -0.394, 9.45, -0.280, 9.55, -0.225, 9.65, -0.177, 9.75, -0.165, 9.85, -0.108,
+        9.95, -0.073, 10.05, -0.025, 10.15, 0.004, 10.25, 0.033, 10.35, 0.047, 10.45, 0.065, 10.55, 0.052,
+        10.65, 0.064, 10.75, 0.047, 10.85, 0.034, 10.95, 0.043,
     ]
-)
-ZAHID = np.hstack(
-    [
-        ZAHID,
-        [
-            [9.85, 9.95, 10.05, 10.15, 10.25, 10.35, 10.45, 10.55, 10.65, 10.75, 10.85, 10.95],
-            [-0.108, -0.073, -0.025, 0.004, 0.033, 0.047, 0.065, 0.052, 0.064, 0.047, 0.034, 0.043],
-        ],
-    ]
-)
+).reshape(-1, 2).T  # fmt: skip
 # Gallazzi et al. 2005, table 2: log M*, median, 16th and 84th percentile of log Z / Zsun.
 GALLAZZI = np.array(
     [
@@ -75,7 +54,7 @@ GALLAZZI = np.array(
         [11.91, 0.15, -0.03, 0.30],
     ]
 ).T
-REFERENCES = {"zahid2017": ZAHID[:2], "gallazzi2005": GALLAZZI[:2]}
+REFERENCES = {"zahid2017": ZAHID, "gallazzi2005": GALLAZZI[:2]}
 
 
 def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:

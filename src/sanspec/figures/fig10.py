@@ -34,9 +34,13 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     numbers = {code: agreement.degeneracy(table) for code, table in tables.items()}
     figure = style.canvas(style.PAGE, 3.5)
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    norm = TwoSlopeNorm(0.0, -QUANTITIES["ebv_stars"].reach, QUANTITIES["ebv_stars"].reach)
+    right, top, deep = (
+        max(populations.half_range(table[f"d_{name}"].to_numpy(float), name) for table in tables.values())
+        for name in agreement.DEGENERATE
+    )
+    norm = TwoSlopeNorm(0.0, -deep, deep)
     for axes, (code, table) in zip(panels, tables.items()):
-        cloud(axes, table, norm)
+        cloud(axes, table, norm, right, top)
         axes.text(
             0.03, 0.97, caption(code, numbers[code]), va="top", linespacing=1.4, transform=axes.transAxes
         )
@@ -47,11 +51,10 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     return figure, {"n": max(map(len, tables.values())), "degeneracy": numbers}
 
 
-def cloud(axes: Axes, table: pd.DataFrame, norm: TwoSlopeNorm) -> None:
+def cloud(axes: Axes, table: pd.DataFrame, norm: TwoSlopeNorm, right: float, top: float) -> None:
     """The galaxies of one code and contours of their density."""
     metal, age, ebv = (table[f"d_{name}"].to_numpy(float) for name in agreement.DEGENERATE)
     use = np.isfinite(metal) & np.isfinite(age) & np.isfinite(ebv)
-    right, top = QUANTITIES["metal_light"].reach, QUANTITIES["log_age_light"].reach
     axes.axhline(0, color="0.6", lw=0.5, zorder=0)
     axes.axvline(0, color="0.6", lw=0.5, zorder=0)
     if use.sum() >= LEAST:

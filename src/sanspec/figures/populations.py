@@ -17,7 +17,9 @@ CODES = {"ppxf": "pPXF", "firefly": "FIREFLY"}
 
 
 class Quantity(NamedTuple):
-    """How a quantity is written: symbol, unit with its bracket, format of its numbers, half range of differences."""
+    """How a quantity is written: symbol, unit with its bracket, format of its numbers, least half range of
+    differences.
+    """
 
     symbol: str
     unit: str
@@ -52,10 +54,16 @@ def morphologies(path: Path) -> pd.Series:
     return read_table(path).set_index("specobjid")["morphology"]
 
 
+def half_range(values: np.ndarray, name: str) -> float:
+    """Half range of an axis of differences: that of the quantity, or what 95 % of the values need."""
+    finite = np.abs(values[np.isfinite(values)])
+    return max(QUANTITIES[name].reach, float(np.quantile(finite, 0.95)) if len(finite) else 0.0)
+
+
 def histogram(axes: Axes, values: np.ndarray, kinds: np.ndarray, name: str) -> None:
     """Differences of one quantity, a step histogram a class, with counts and medians in the legend."""
-    about = QUANTITIES[name]
-    bins = np.linspace(-about.reach, about.reach, 31)
+    about, reach = QUANTITIES[name], half_range(values, name)
+    bins = np.linspace(-reach, reach, 31)
     for kind, look in style.MORPHOLOGIES.items():
         chosen = values[(kinds == kind) & np.isfinite(values)]
         if not len(chosen):

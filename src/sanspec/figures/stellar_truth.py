@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from sanspec.archive.emiles import read_templates
 from sanspec.config import Config
@@ -37,7 +38,7 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
         for axes, name in zip(row, SHOWN[code]):
             scatter(axes, table, own, name)
             caption(axes, numbers[code][name]["all"], name)
-        row[0].text(-0.42, 0.5, populations.CODES[code], rotation=90, va="center", transform=row[0].transAxes)
+        row[0].set_ylabel(f"{populations.CODES[code]}: {row[0].get_ylabel()}")
     key(panels[1, 3])
     figure.supxlabel("signal to noise of the fit, per pixel", fontsize=8.5)
     return figure, {"n": max(map(len, tables.values())), "scores": numbers}
@@ -63,8 +64,13 @@ def groups(snr: np.ndarray, kinds: np.ndarray) -> dict[str, np.ndarray]:
 
 def scatter(axes: Axes, table: pd.DataFrame, kinds: np.ndarray, name: str) -> None:
     """Every galaxy, coloured by class, and median and central 68 % in bins of signal to noise."""
-    about, snr = populations.QUANTITIES[name], table["snr"].to_numpy(float)
-    values = np.clip(table[f"d_{name}"].to_numpy(float), -about.reach, about.reach)
+    about, snr, values = (
+        populations.QUANTITIES[name],
+        table["snr"].to_numpy(float),
+        table[f"d_{name}"].to_numpy(float),
+    )
+    reach = populations.half_range(values, name)
+    values = np.clip(values, -reach, reach)
     for kind, look in style.MORPHOLOGIES.items():
         use = kinds == kind
         axes.plot(snr[use], values[use], ".", ms=2.5, mew=0, color=look.colour, alpha=0.8, rasterized=True)
@@ -77,7 +83,11 @@ def scatter(axes: Axes, table: pd.DataFrame, kinds: np.ndarray, name: str) -> No
                 np.sqrt(low * high), middle, error, fmt="s", color="black", mfc="white", ms=3.5, lw=0.9
             )
     axes.axhline(0, color="0.5", lw=0.6, ls=":")
-    axes.set(xscale="log", ylim=(-about.reach, about.reach), ylabel=about.difference)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set(ylim=(-reach, reach), ylabel=about.difference)
 
 
 def caption(axes: Axes, numbers: Mapping, name: str) -> None:

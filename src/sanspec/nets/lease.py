@@ -33,8 +33,14 @@ def pool() -> list[str]:
 
 
 def folder() -> Path:
-    """Where the lock files stand: one folder a user on this machine."""
-    return Path(tempfile.gettempdir()) / f"sanspec-devices-{os.getuid()}"
+    """Where the lock files stand: one folder a user on this machine, and a cluster job.
+
+    A cluster may number the devices of each job from 0 though they are different ones; its jobs share none.
+    """
+    job = os.environ.get("SLURM_JOB_ID", "")
+    return Path(tempfile.gettempdir()) / "-".join(
+        ["sanspec-devices", str(os.getuid()), *([job] if job else [])]
+    )
 
 
 @contextlib.contextmanager

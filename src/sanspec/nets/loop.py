@@ -120,7 +120,8 @@ class Trainer:
                 self.store(state)
                 saved = time.monotonic()
             if stop:
-                log.warning("%s: SIGTERM at step %d; resume with the same command", self.name, progress.step)
+                rest = "resume with the same command" if state else "no state to resume from was asked for"
+                log.warning("%s: SIGTERM at step %d; %s", self.name, progress.step, rest)
                 raise SystemExit(TERMINATED)
         bar.close()
         self.record(writer)

@@ -19,7 +19,7 @@ R_V = 4.05  # Calzetti et al. 2000: pPXF's dust is A_V, ours E(B-V) = A_V / R_V
 START = {"stars": (0.0, 150.0), "balmer": (0.0, 100.0), "forbidden": (0.0, 100.0)}  # V and sigma [km/s]
 VDISP_RANGE = {"stars": (5.0, 600.0), "balmer": (5.0, 300.0), "forbidden": (5.0, 300.0)}  # sigma [km/s]
 AV_START, AV_MOST = 0.3, (4.0, 8.0)  # magnitudes: start, and greatest of stars and gas
-DETECTED = 3.0  # signal to noise of a line whose component must not stand at a bound
+DETECTED = 10.0  # signal to noise of a line whose component must not stand at a bound
 DECREMENT = 0.15  # greatest formal error of the gas's E(B-V) [mag] for which it counts as measured
 FAILURES = (AssertionError, ValueError, ArithmeticError, np.linalg.LinAlgError)  # what ppxf and LAPACK raise
 

@@ -97,7 +97,13 @@ def solve(
     return Solution(values, errors, middle.model * level, found.relative, middle.shares, middle.chi2)
 
 
-def attenuation(problem, settings, ready, flux, error) -> filtered.Attenuation:
+def attenuation(
+    problem: Problem,
+    settings: Firefly,
+    ready: Templates,
+    flux: Float[np.ndarray, " pix"],
+    error: Float[np.ndarray, " pix"],
+) -> filtered.Attenuation:
     """The attenuation that multiplies the models, smoothed or of the named curve."""
     limits = tree.Limits(settings.iterations, CHILDREN)
     wave = problem.wave[problem.used]
@@ -117,7 +123,15 @@ def attenuation(problem, settings, ready, flux, error) -> filtered.Attenuation:
     return found
 
 
-def means(problem, settings, ready, flux, error, found, mass) -> populations.Means:
+def means(
+    problem: Problem,
+    settings: Firefly,
+    ready: Templates,
+    flux: Float[np.ndarray, " pix"],
+    error: Float[np.ndarray, " pix"],
+    found: filtered.Attenuation,
+    mass: Float[np.ndarray, " ssp"],
+) -> populations.Means:
     """The populations behind an attenuation; mass (ssp): solar masses of all the light, undimmed."""
     models = ready.shapes * found.relative
     middle = np.median(models, axis=1)

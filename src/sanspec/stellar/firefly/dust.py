@@ -11,8 +11,7 @@ from sanspec.stellar.firefly import kernels
 
 TRIED = 200  # values of E(B-V) compared with an attenuation
 
-# Wavelengths [Angstrom] and A / A(V) of the Milky Way: Allen 1976, Astrophysical Quantities, table of section
-# 125
+# Wavelengths [Angstrom] and A / A(V) of the Milky Way: Allen 1976, Astrophysical Quantities
 ALLEN = np.array(
     [(3330, 1.69), (3650, 1.58), (4000, 1.45), (4400, 1.32), (5000, 1.13), (5530, 1.00), (6700, 0.74)]
     + [(9000, 0.46), (10000, 0.38)]

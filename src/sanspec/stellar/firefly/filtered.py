@@ -46,7 +46,7 @@ def determine(
     smoothing: float,
     ebv_max: float,
 ) -> Attenuation:
-    """Attenuation by high-pass filtering (Wilkinson et al. 2015, section 2.3; 2017, section 3.3).
+    """Attenuation by high-pass filtering (Wilkinson et al. 2015, 2017).
 
     wave: rest; flux and models of median 1; slow: `slow_part` of the models; curve: A / E(B-V) at `wave`;
     smoothing: half width of the running median [Angstrom]. The weights are the mean over the tree, not those

@@ -10,10 +10,10 @@ from sanspec import grid
 from sanspec.config import Stellar
 from sanspec.errors import Warn
 from sanspec.stellar import models, results
-from sanspec.stellar.bootstrap import signs
 from sanspec.stellar.firefly import clean, compat
 from sanspec.stellar.firefly.pose import Problem, Unfit, pose
 from sanspec.stellar.firefly.profile import Interval
+from sanspec.stellar.flips import signs
 from sanspec.stellar.library import Library
 from sanspec.stellar.spectra import Spectrum
 

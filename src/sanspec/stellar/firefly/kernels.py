@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-CLIP_SIGMA = 3.0  # of every sigma clip (Wilkinson et al. 2017, section 3)
+CLIP_SIGMA = 3.0  # of every sigma clip (Wilkinson et al. 2017)
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})

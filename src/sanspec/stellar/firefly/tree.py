@@ -61,7 +61,7 @@ def residuals(
 
 
 def grow(scaled: Float[np.ndarray, "ssp pix"], limits: Limits = Limits()) -> Tree:
-    """The tree as the released FIREFLY grows it (Wilkinson et al. 2017, section 3.1).
+    """The tree as the released FIREFLY grows it (Wilkinson et al. 2017).
 
     scaled: residuals of the single populations in units of their error. Each is a seed whose chi2 is taken
     after its own 3 sigma clip; the pixels that the best seed keeps are then everyone's.
@@ -86,8 +86,8 @@ def _mix_seed(
     that follow.
     """
     seed = scaled[top[0]]
-    low, high, _ = kernels.clip_bounds(0.5 * (seed + scaled[-1]), kernels.CLIP_SIGMA)
     last = 0.5 * (seed + scaled[-1])
+    low, high, _ = kernels.clip_bounds(last, kernels.CLIP_SIGMA)
     clipped = scaled[:, (last > low) & (last < high)]
     gram = clipped @ clipped.T
     mixed = mix(weights, weights @ gram, weights[top], gram)
@@ -105,7 +105,9 @@ def clip_to_best(
     return (scaled[best] > low[best]) & (scaled[best] < high[best]), chi2
 
 
-def spawn(gram, chi2, threshold, limits):
+def spawn(
+    gram: Float[np.ndarray, "ssp ssp"], chi2: Float[np.ndarray, " ssp"], threshold: float, limits: Limits
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Combinations kept: at iteration k each, of weights w, has the children (k w + e_j) / (k + 1).
 
     gram (ssp, ssp): products of the populations' residuals over the pixels in use; chi2 (ssp): of the seeds.
@@ -133,7 +135,12 @@ def spawn(gram, chi2, threshold, limits):
     return weights, chi2, born, products
 
 
-def mix(weights, products, top, gram):
+def mix(
+    weights: Float[np.ndarray, "fit ssp"],
+    products: Float[np.ndarray, "fit ssp"],
+    top: Float[np.ndarray, "best ssp"],
+    gram: Float[np.ndarray, "ssp ssp"],
+) -> Float[np.ndarray, "best fit fraction"]:
     """chi2 (top, fit, fraction) of the mixes of weights `top` with all; products: weights @ gram."""
     squares = np.einsum("fs,fs->f", products, weights)
     own = np.einsum("fs,fs->f", top @ gram, top)
