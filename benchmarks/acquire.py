@@ -26,10 +26,12 @@ from pathlib import Path
 import requests
 
 import sanspec
-from sanspec import config, manifest, sdss, store
+from sanspec import config, store
 from sanspec.archive import sas
 from sanspec.archive.sas import Wanted
-from sanspec.catalogue import database
+from sanspec.database import manifest
+from sanspec.database.catalogue import database
+from sanspec.survey import sdss
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from loopback_sky import identity, make, settings

@@ -17,11 +17,11 @@ from tqdm import tqdm
 from sanspec import store
 from sanspec.config import Prepare, Stellar
 from sanspec.errors import reasons
-from sanspec.specfile import read_about
 from sanspec.stellar.library import Library, open_library
 from sanspec.stellar.ppxf_fit import measure
 from sanspec.stellar.problem import Unfit
 from sanspec.stellar.spectra import Spectrum, from_file, from_prepared
+from sanspec.survey.specfile import read_about
 
 VDISP_MAX = 450.0  # km/s: the pipeline's grid ends at 850, and what it finds beyond this is no galaxy's
 

@@ -24,9 +24,10 @@ from scipy import sparse
 from scipy.special import ndtr
 
 import sanspec
-from sanspec import grid, linespread, preparing, specfile
 from sanspec.config import Prepare
-from sanspec.specfile import NATIVE_FIRST, NATIVE_PIXELS
+from sanspec.spectra import grid, linespread, preparing
+from sanspec.survey import specfile
+from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS
 
 SETTINGS = Prepare()
 EDGES = grid.loglam_edges(NATIVE_FIRST, NATIVE_PIXELS)

@@ -24,12 +24,12 @@ from sanspec import store
 from sanspec.archive.emiles import read_templates
 from sanspec.config import Firefly, Ppxf, Prepare, Stellar
 from sanspec.mock import galaxy, stars
-from sanspec.specfile import NativeBlock
 from sanspec.stages import ppxf
 from sanspec.stellar import results, truth
 from sanspec.stellar.firefly import fit as firefly
 from sanspec.stellar.library import open_library
 from sanspec.stellar.spectra import Spectrum, smoothed
+from sanspec.survey.specfile import NativeBlock
 
 SNR = (5.0, 10.0, 20.0, 50.0)
 CLASSES = {"E": "elliptical", "S0": "lenticular", "S": "spiral", "Irr": "irregular"}

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from sanspec import metrics, store, summary
+from sanspec import store
 from sanspec.config import NETWORKS
+from sanspec.scores import metrics, summary
 
 WAVE = np.arange(4000.0, 8500.0)
 PREDICTORS = (

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sanspec import config, cubes, cutouts, sdss
+from sanspec import config
+from sanspec.database.query import BINNED1, CR, INTERP_CENTER, NAMES
 from sanspec.loopback import survey
 from sanspec.mock import speclite
 from sanspec.mock.spectrum import Spectrum
-from sanspec.query import BINNED1, CR, INTERP_CENTER, NAMES
+from sanspec.survey import cubes, cutouts, sdss
 
 COUNT = 60
 PLATES = (266, 267, 751)

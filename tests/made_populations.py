@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sanspec import grid
 from sanspec.config import Stellar
+from sanspec.spectra import grid
 from sanspec.stellar.firefly import clean, dust
 from sanspec.stellar.firefly.fit import Libraries
 from sanspec.stellar.firefly.pose import pose

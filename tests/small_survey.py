@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from sanspec import sdss
+from sanspec.survey import sdss
 
 FIRST, PIXELS = 35800, 3850  # of the common 1e-4 dex grid
 LOGLAM = 1e-4 * np.arange(FIRST, FIRST + PIXELS)

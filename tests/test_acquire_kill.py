@@ -15,8 +15,9 @@ from collections import Counter
 import pytest
 
 from loopback_sky import make, write_settings
-from sanspec import catalogue, manifest, sdss
+from sanspec.database import catalogue, manifest
 from sanspec.loopback import survey
+from sanspec.survey import sdss
 
 KILLS, GALAXIES, CONNECTIONS = 20, 400, 4
 # Imports once, then forks a child for each line on its input: starting Python twenty times takes a minute.

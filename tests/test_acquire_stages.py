@@ -13,10 +13,12 @@ import pytest
 import requests
 
 from loopback_sky import COUNT, SECRET, identity, settings, write_settings
-from sanspec import csvfile, query, specfile, store
+from sanspec import store
 from sanspec.__main__ import main
 from sanspec.archive.session import Session
+from sanspec.database import query
 from sanspec.loopback import survey
+from sanspec.survey import csvfile, specfile
 
 pytest_plugins = "loopback_fixtures"
 

@@ -12,9 +12,9 @@ from loopback_sky import lines, row
 from sanspec.archive import answers
 from sanspec.archive.answers import SqlError, TooLarge
 from sanspec.archive.session import Transient
+from sanspec.database.query import COLUMNS, END, TOTAL, Column
 from sanspec.errors import SanspecError
 from sanspec.loopback.server import HTML, THROTTLE
-from sanspec.query import COLUMNS, END, TOTAL, Column
 
 FEW = (
     Column("specObjID", "S.specObjID", "id"),

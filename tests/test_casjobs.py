@@ -8,13 +8,13 @@ import logging
 import pytest
 
 from loopback_sky import SECRET, identity, patience, settings
-from sanspec import catalogue, manifest, query
 from sanspec.archive import answers, casjobs, credentials, cubes
 from sanspec.archive import catalogue as source
 from sanspec.archive.casjobs import Desk
 from sanspec.archive.casjobs_rest import RestCasJobs
 from sanspec.archive.casjobs_soap import SoapCasJobs
 from sanspec.archive.session import Session, Stopped
+from sanspec.database import catalogue, manifest, query
 from sanspec.errors import SanspecError
 
 pytest_plugins = "loopback_fixtures"

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from sqlalchemy import BigInteger, create_engine, insert, select, text, type_coerce
 
 from loopback_sky import image, row
-from sanspec import catalogue, config, manifest
+from sanspec import config
 from sanspec.archive import answers
 from sanspec.archive.catalogue import write_csv
-from sanspec.catalogue import Download, Galaxy, UInt64
+from sanspec.database import catalogue, manifest
+from sanspec.database.catalogue import Download, Galaxy, UInt64
+from sanspec.database.manifest import Outcome
+from sanspec.database.query import NAMES
 from sanspec.errors import SanspecError
-from sanspec.manifest import Outcome
-from sanspec.query import NAMES
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 EDGES = [0, 1, 2**53 + 1, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1, 845594848269461504, 11259000016306413568]

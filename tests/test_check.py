@@ -13,8 +13,9 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 import fake_run
-from sanspec import __main__, config, evidence, store, truths
+from sanspec import __main__, config, store
 from sanspec.errors import SanspecError, Warn
+from sanspec.scores import evidence, truths
 from sanspec.stages import check as stage
 
 SETTINGS = config.Config()

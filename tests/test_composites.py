@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from ppxf.ppxf import attenuation
 
 from populations import read_library
-from sanspec import composites, grid
-from sanspec.lines import LINE_GROUPS
+from sanspec.features.lines import LINE_GROUPS
+from sanspec.redshift import composites
+from sanspec.spectra import grid
 
 AGES = np.array([0.06, 0.2, 0.8, 3.0, 9.0, 14.0])
 

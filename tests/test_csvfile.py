@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import small_survey
-from sanspec import csvfile
 from sanspec.errors import SanspecError
+from sanspec.survey import csvfile
 
 ROWS = small_survey.catalogue_rows(range(1, 6))
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import small_survey
-from sanspec import cubes
 from sanspec.errors import SanspecError
+from sanspec.survey import cubes
 
 IDS = np.arange(1, 41).astype(np.uint64) << np.uint64(40)
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from loopback_sky import COUNT, image, patience, row, settings
-from sanspec import cubes, cutouts, inspection
 from sanspec.archive import cubes as source
 from sanspec.archive import download, place
 from sanspec.archive.session import Session
+from sanspec.database.query import NAMES
 from sanspec.errors import SanspecError
-from sanspec.query import NAMES
+from sanspec.survey import cubes, cutouts, inspection
 
 pytest_plugins = "loopback_fixtures"
 

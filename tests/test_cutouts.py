@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sanspec import cutouts
+from sanspec.survey import cutouts
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sanspec import diagnostics
-from sanspec.diagnostics import ACTIVE, FORMING, KAUFFMANN, KEWLEY, LINES, PASSIVE, UNKNOWN
+from sanspec.classes import diagnostics
+from sanspec.classes.diagnostics import ACTIVE, FORMING, KAUFFMANN, KEWLEY, LINES, PASSIVE, UNKNOWN
 from sanspec.errors import Warn
 from sanspec.mock import gas
 

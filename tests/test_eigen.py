@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import toy
-from sanspec import eigen, grid
+from sanspec.redshift import eigen
+from sanspec.spectra import grid
 
 
 def planted(count=300, pixels=120, components=4, seed=0):

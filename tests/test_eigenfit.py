@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from sanspec import eigenfit, grid, store
+from sanspec import store
 from sanspec.errors import SanspecError
+from sanspec.redshift import eigenfit
+from sanspec.spectra import grid
 
 LOGLAM = 3.5 + grid.LOGLAM_STEP * np.arange(4600)
 

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from specutils import Spectrum
 from specutils.analysis import equivalent_width, line_flux
 
-from sanspec import config, emission, grid, noise, profiles
+from sanspec import config
 from sanspec.errors import Warn
-from sanspec.lines import EMISSION_LINES
+from sanspec.features import emission, profiles
+from sanspec.features.lines import EMISSION_LINES
+from sanspec.spectra import grid, noise
 
 SETTINGS = config.Lines()
 Z = 0.1

@@ -8,9 +8,10 @@ from scipy import stats
 
 import fake_run
 from fake_run import inputs_of
-from sanspec import config, metrics, store
+from sanspec import config, store
 from sanspec.errors import SanspecError
 from sanspec.figures import fig01, fig02, fig03, fig05, fig06, galaxies, learning, style
+from sanspec.scores import metrics
 
 SETTINGS = config.Config()
 MODULES = {"fig01": fig01, "fig02": fig02, "fig05": fig05, "fig06": fig06, "learning": learning}

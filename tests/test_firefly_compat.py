@@ -7,8 +7,8 @@ import pytest
 from astropy.io import fits
 
 import made_populations
-from sanspec import grid
 from sanspec.config import Firefly
+from sanspec.spectra import grid
 from sanspec.stellar.firefly import compat, lines
 from sanspec.stellar.firefly.pose import oldest
 from sanspec.stellar.library import open_library

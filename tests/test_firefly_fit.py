@@ -7,9 +7,9 @@ import pytest
 
 import made_populations as made
 from made_populations import libraries, solve, spectrum
-from sanspec import grid
 from sanspec.config import Firefly, Stellar
 from sanspec.errors import Warn, reasons
+from sanspec.spectra import grid
 from sanspec.stellar import results
 from sanspec.stellar.firefly import clean, dust, lines
 from sanspec.stellar.firefly.fit import fit

@@ -7,8 +7,9 @@ import yaml
 
 import made_populations as made
 from made_populations import spectrum
-from sanspec import __main__, grid, store
+from sanspec import __main__, store
 from sanspec.errors import Warn
+from sanspec.spectra import grid
 from sanspec.stellar import models, results
 
 IDS = np.array([2**63 + 7, 21, 3, 14, 5, 8, 13], np.uint64)

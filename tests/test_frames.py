@@ -13,15 +13,16 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from loopback_sky import COUNT, identity, image, settings, write_settings
-from sanspec import cubes, cutouts, inspection, store
+from sanspec import store
 from sanspec.__main__ import main
 from sanspec.archive import frames, jpeg
 from sanspec.archive.frames import Frames, Place
 from sanspec.archive.session import Refused, Session
 from sanspec.archive.skyserver import SkyServer
 from sanspec.errors import SanspecError
-from sanspec.fitsrows import Damaged
 from sanspec.loopback import fields
+from sanspec.survey import cubes, cutouts, inspection
+from sanspec.survey.fitsrows import Damaged
 
 pytest_plugins = "loopback_fixtures"
 

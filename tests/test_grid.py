@@ -9,7 +9,7 @@ from ppxf import ppxf_util
 from specutils import Spectrum
 from specutils.manipulation import FluxConservingResampler
 
-from sanspec import grid
+from sanspec.spectra import grid
 
 REST = np.arange(4000.0, 7000.0)
 

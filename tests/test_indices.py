@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from ppxf import ppxf_util
 
 from populations import read_library
-from sanspec import grid, indices, noise
 from sanspec.errors import Warn
-from sanspec.lines import INDICES
+from sanspec.features import indices
+from sanspec.features.lines import INDICES
+from sanspec.spectra import grid, noise
 
 DN4000 = INDICES["dn4000"]
 Z = np.array([0.1])

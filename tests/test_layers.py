@@ -61,7 +61,9 @@ def test_figures_and_networks_stand_apart():
     for path in FILES:
         for name in imported(path):
             if module(path).startswith("sanspec.nets"):
-                assert name.startswith("sanspec.nets") or layer(name) == BOTTOM or name == "sanspec.grid", (
+                assert (
+                    name.startswith("sanspec.nets") or layer(name) == BOTTOM or name == "sanspec.spectra.grid"
+                ), (
                     path,
                     name,
                 )

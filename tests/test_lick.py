@@ -10,9 +10,10 @@ from ppxf import ppxf_util
 
 from conftest import ROOT
 from populations import read_library
-from sanspec import grid, lick, noise
 from sanspec.errors import Warn
-from sanspec.lines import INDICES
+from sanspec.features import lick
+from sanspec.features.lines import INDICES
+from sanspec.spectra import grid, noise
 
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "mangadap.json").read_text())
 PAPER = {  # Doorenbos et al. 2024, table 1: blue, feature, red

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from ppxf import ppxf_util
 
-from sanspec import grid
-from sanspec.lines import INDICES, LINE_GROUPS
+from sanspec.features.lines import INDICES, LINE_GROUPS
+from sanspec.spectra import grid
 
 AIR = {  # NIST, air wavelengths [Angstrom]
     "balmer": (6562.79, 4861.35, 4340.47, 4101.74, 3970.08, 3889.06),

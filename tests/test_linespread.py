@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from sanspec import grid, linespread, preparing
 from sanspec.config import Prepare
-from sanspec.specfile import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
+from sanspec.spectra import grid, linespread, preparing
+from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
 
 WAVE = linespread.native_wave(NATIVE_FIRST, NATIVE_PIXELS)
 WIDTH = linespread.native_width(NATIVE_FIRST, NATIVE_PIXELS)

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 import small_survey
-from sanspec import sdss, store
+from sanspec import store
 from sanspec.__main__ import main
 from sanspec.errors import Warn, reasons
-from sanspec.matching import count_reasons
+from sanspec.survey import sdss
+from sanspec.survey.matching import count_reasons
 
 FIBERS = range(1, 13)
 

@@ -10,10 +10,13 @@ from astropy.table import Table
 
 import small_survey as survey
 from populations import library_path, read_library
-from sanspec import composites, config, eigenfit, grid, measuring, specfile, store
+from sanspec import config, measuring, store
 from sanspec.__main__ import main
 from sanspec.errors import SanspecError, Warn
-from sanspec.lines import LINE_GROUPS, LineGroup
+from sanspec.features.lines import LINE_GROUPS, LineGroup
+from sanspec.redshift import composites, eigenfit
+from sanspec.spectra import grid
+from sanspec.survey import specfile
 
 Z = 0.1
 

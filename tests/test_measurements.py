@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import toy
-from sanspec import config, grid, neighbours, store
+from sanspec import config, neighbours, store
 from sanspec.__main__ import main
 from sanspec.errors import Warn
 from sanspec.nets import build, data
+from sanspec.spectra import grid
 
 COUNT = 120
 SHIFT = 0.004  # of the predicted spectra's redshifts

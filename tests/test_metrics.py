@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from sanspec import metrics
+from sanspec.scores import metrics
 
 SMALL = arrays(np.float64, st.integers(3, 40), elements=st.floats(-0.5, 0.5, width=32))
 

@@ -12,11 +12,11 @@ import pytest
 from astropy.io import fits
 
 from sanspec import __main__ as cli
-from sanspec import cubes, sdss, specfile
 from sanspec.errors import SanspecError, Warn
 from sanspec.mock import catalogue, checks, defects, files, identity, speclite
 from sanspec.mock.truth import FLUXES
 from sanspec.store import read_json, read_table
+from sanspec.survey import cubes, sdss, specfile
 from sky import GALAXIES, emiles, settings, simulate, spoilt_sky, tools  # noqa: F401
 
 # The 48 columns of Doorenbos et al. 2024, appendix B, in its order, and those that later stages need.

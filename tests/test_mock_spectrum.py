@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanspec import specfile
-from sanspec.grid import LOGLAM_STEP as STEP
 from sanspec.mock import galaxy, gas, night, population, spectrum, stars
-from sanspec.sdss import PixMask
+from sanspec.spectra.grid import LOGLAM_STEP as STEP
+from sanspec.survey import specfile
+from sanspec.survey.sdss import PixMask
 from sky import emiles, tools  # noqa: F401
 
 NONE = np.zeros(stars.PIXELS)

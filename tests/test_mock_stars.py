@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanspec import grid
 from sanspec.archive.emiles import read_templates
 from sanspec.mock import stars
 from sanspec.mock.population import Population
+from sanspec.spectra import grid
 from sky import emiles, tools  # noqa: F401
 
 HISTORIES = st.builds(

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from sanspec import grid, neighbours
+from sanspec import neighbours
+from sanspec.spectra import grid
 
 SOFTENING, MEAN, STD = np.array([0.1, 0.2]), np.array([0.3, -0.2]), np.array([2.0, 0.5])
 

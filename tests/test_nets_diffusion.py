@@ -5,11 +5,11 @@ import pytest
 import torch
 
 import toy
-from sanspec import grid
 from sanspec.config import Train
 from sanspec.nets import build, data
 from sanspec.nets.diffusion import Align, Standard, masked_mean
 from sanspec.nets.encoders import Context
+from sanspec.spectra import grid
 
 SMALL = {"widths": (16, 24), "patch": 8, "attention": (1,), "encoder_widths": (8, 16), "dropout": 0.0}
 

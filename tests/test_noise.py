@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sanspec import grid, linespread, noise, preparing
 from sanspec.config import Prepare
-from sanspec.specfile import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
+from sanspec.spectra import grid, linespread, noise, preparing
+from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
 
 DRAWS = 1000
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from populations import library_path
-from sanspec import grid
 from sanspec.config import Ppxf, Stellar
+from sanspec.spectra import grid
 from sanspec.stellar import bootstrap as boot
 from sanspec.stellar.library import open_library
 from sanspec.stellar.ppxf_fit import measure

@@ -10,9 +10,9 @@ import pytest
 from capfit import lsq_box
 
 from populations import library_path
-from sanspec import grid
 from sanspec.config import Ppxf, Stellar
 from sanspec.errors import Warn, reasons
+from sanspec.spectra import grid
 from sanspec.stellar import gas, light, ppxf_fit
 from sanspec.stellar.library import open_library
 from sanspec.stellar.ppxf_fit import measure, solve

@@ -7,9 +7,10 @@ import yaml
 
 from populations import library_path
 from sanspec import __main__ as cli
-from sanspec import grid, store
+from sanspec import store
 from sanspec.config import Stellar
 from sanspec.errors import SanspecError, reasons
+from sanspec.spectra import grid
 from sanspec.stellar import models, results
 from sanspec.stellar.library import open_library
 from sanspec.stellar.spectra import Pairs, chosen, pair_noise, shard

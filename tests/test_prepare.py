@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 import small_survey
-from sanspec import prepared, store
+from sanspec import store
 from sanspec.__main__ import main
 from sanspec.errors import Warn
+from sanspec.products import prepared
 
 FIBERS = range(1, 31)
 NAMES = {

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from sanspec import grid, linespread, preparing, specfile
 from sanspec.config import Prepare
 from sanspec.errors import Warn
-from sanspec.specfile import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
+from sanspec.spectra import grid, linespread, preparing
+from sanspec.survey import specfile
+from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
 
 WAVE = linespread.native_wave(NATIVE_FIRST, NATIVE_PIXELS)
 SETTINGS = Prepare()

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from conftest import ROOT
-from sanspec import query
+from sanspec.database import query
 from sanspec.loopback import tsql
 
 ALL_FLAGS = (

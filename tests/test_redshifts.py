@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import toy
-from sanspec import config, eigen, eigenfit, redshifts
+from sanspec import config
 from sanspec.errors import Warn
-from sanspec.grid import WAVE
+from sanspec.redshift import eigen, eigenfit, redshifts
+from sanspec.spectra.grid import WAVE
 
 NOISE = 0.05
 SCAN = redshifts.Scan.of(config.Redshift())

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import toy
-from sanspec import noise, samples, store
+from sanspec import store
 from sanspec.errors import SanspecError
+from sanspec.products import samples
+from sanspec.spectra import noise
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,18 @@ import pytest
 from astropy.io import fits
 
 from loopback_sky import COUNT, identity, patience, row, settings, spectrum
-from sanspec import catalogue, manifest, packed, specfile
 from sanspec.archive import answers, download, sas
 from sanspec.archive.sas import Sas, Wanted
 from sanspec.archive.session import Refused, Session
 from sanspec.archive.sparcl import Sparcl
 from sanspec.archive.transfer import Transfer
+from sanspec.database import catalogue, manifest, packed
+from sanspec.database.query import NAMES
 from sanspec.errors import SanspecError
-from sanspec.fitsrows import Damaged
 from sanspec.loopback import files
 from sanspec.loopback.server import HTML
-from sanspec.query import NAMES
+from sanspec.survey import specfile
+from sanspec.survey.fitsrows import Damaged
 
 pytest_plugins = "loopback_fixtures"
 

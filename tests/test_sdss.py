@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sanspec import sdss
+from sanspec.survey import sdss
 
 
 def test_the_published_example():

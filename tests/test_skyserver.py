@@ -14,14 +14,14 @@ import requests
 from astropy.table import Table
 
 from loopback_sky import identity, patience, settings
-from sanspec import query
 from sanspec.archive import answers
 from sanspec.archive import catalogue as source
 from sanspec.archive.answers import SqlError, TooLarge
 from sanspec.archive.session import Session
 from sanspec.archive.skyserver import SkyServer
+from sanspec.database import query
+from sanspec.database.query import TOTAL, Column
 from sanspec.errors import SanspecError
-from sanspec.query import TOTAL, Column
 
 pytest_plugins = "loopback_fixtures"
 
@@ -181,7 +181,7 @@ def test_a_server_that_is_away_is_one_line(ask):
 
 def test_the_anonymous_catalogue_is_the_jobs_catalogue(loopback, account, tmp_path, sky):
     """Same objects, same values, by slices as by CasJobs; and the forms differ alike."""
-    from sanspec import catalogue
+    from sanspec.database import catalogue
 
     pairs = sorted((identity(n)["specobjid"], identity(n)["objid"]) for n in range(50))
     frames, reports = [], []

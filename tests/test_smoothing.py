@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.stats import norm
 
-from sanspec import grid, smoothing
-from sanspec.specfile import NATIVE_FIRST, NATIVE_PIXELS
+from sanspec.spectra import grid, smoothing
+from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS
 
 LAGS = 7
 EDGES = grid.loglam_edges(NATIVE_FIRST, NATIVE_PIXELS)

@@ -7,9 +7,9 @@ import pytest
 from astropy.io import fits
 
 import small_survey
-from sanspec import sdss, specfile
 from sanspec.config import Prepare
 from sanspec.errors import SanspecError, Warn
+from sanspec.survey import sdss, specfile
 
 CLEAN = Warn(0)
 

@@ -7,8 +7,8 @@ from astropy.coordinates import SkyCoord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanspec import splits
 from sanspec.errors import SanspecError
+from sanspec.survey import splits
 
 IDS = np.arange(1, 3001).astype(np.uint64) << np.uint64(10)
 

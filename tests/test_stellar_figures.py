@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from populations import library_path
-from sanspec import config, grid, store
+from sanspec import config, store
 from sanspec.errors import SanspecError, Warn
 from sanspec.figures import fig04, fig08, fig09, fig10, populations, stellar_truth, style
+from sanspec.spectra import grid
 from sanspec.stellar import models, results
 from test_stellar_agreement import galaxy
 

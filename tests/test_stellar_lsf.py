@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
-from sanspec import grid
+from sanspec.spectra import grid
 from sanspec.stellar.lsf import smoothing
 
 FINE = np.arange(4000.0, 4200.25, 0.25)

@@ -5,7 +5,7 @@ import pytest
 from speclite.filters import load_filter
 
 from populations import library_path
-from sanspec import grid
+from sanspec.spectra import grid
 from sanspec.stellar import foreground, gas, light
 from sanspec.stellar.library import LSUN, Library, open_library
 

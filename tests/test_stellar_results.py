@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanspec import grid, store
+from sanspec import store
 from sanspec.errors import SanspecError
+from sanspec.spectra import grid
 from sanspec.stellar import models, results
 from sanspec.stellar.spectra import Spectrum
 

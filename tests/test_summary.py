@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 import fake_run
-from sanspec import __main__, config, store, summary, timing
+from sanspec import __main__, config, store
 from sanspec.errors import SanspecError
+from sanspec.scores import summary, timing
 
 BENCHMARK = "s\th:m:s\tmax_rss\tmax_vms\tio_in\tcpu_time\n"
 

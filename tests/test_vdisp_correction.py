@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from populations import read_library
-from sanspec import vdisp_correction as correction
 from sanspec.errors import SanspecError, Warn
+from sanspec.features import vdisp_correction as correction
 
 FWHM = 3.03
 LICK_FIT = {  # p0-p7 of that fit, s in units of 100 km/s

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from sanspec import grid, store
+from sanspec import store
+from sanspec.spectra import grid
 
 WAVE, COARSE_WAVE = grid.WAVE, grid.coarse_wave()
 SIZE, LAGS = 64, 3

@@ -6,11 +6,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sanspec import indices, metrics, prepared, preparing, redshifts, samples, specfile, store
+from sanspec import store
 from sanspec.config import Config
-from sanspec.eigenfit import Templates
 from sanspec.errors import SanspecError, Warn
-from sanspec.lines import INDICES
+from sanspec.features import indices
+from sanspec.features.lines import INDICES
+from sanspec.products import prepared, samples
+from sanspec.redshift import redshifts
+from sanspec.redshift.eigenfit import Templates
+from sanspec.scores import metrics
+from sanspec.spectra import preparing
+from sanspec.survey import specfile
 
 BLOCK = 64  # files measured at a time
 SUFFIXES = (".fits", ".fit")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Float
 
-from sanspec import grid, preparing
+from sanspec.spectra import grid, preparing
 
 FINALISTS = 5  # nearest by single-precision products, among which the exact distance decides
 REST_WAVE = np.arange(3400.0, 8200.0)  # of the mean spectrum [Angstrom, vacuum]

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from sanspec.archive.session import Refused, Session, Transient
+from sanspec.database.query import COLUMNS, END, TOTAL, TOTAL_FROM, Column
 from sanspec.errors import SanspecError
-from sanspec.query import COLUMNS, END, TOTAL, TOTAL_FROM, Column
 
 _NULLS = {"", "null", "NULL"}
 _ID = re.compile(r" *[0-9]{1,20} *")

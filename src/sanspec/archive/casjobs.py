@@ -1,6 +1,6 @@
 """CasJobs: upload a list, run the query as a job, fetch its table; a run goes on where the last one stopped.
 
-Each step is written down before it is begun (`sanspec.manifest`), and tables in MyDB are named by a digest
+Each step is written down before it is begun (`sanspec.database.manifest`), and tables in MyDB are named by a digest
 of all that they depend on, so what is found there under our name is what we would make again.
 
 Not verified against the live service, and therefore checked each time by counting rows: that an upload or an
@@ -19,10 +19,10 @@ import numpy as np
 from jaxtyping import UInt64
 from sqlalchemy import Engine
 
-from sanspec import manifest
 from sanspec.archive.answers import SqlError
 from sanspec.archive.session import Refused, Session
 from sanspec.config import Acquire
+from sanspec.database import manifest
 from sanspec.errors import SanspecError
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from sanspec.archive.casjobs import Ids, Look, Vanished, as_user_fault
 from sanspec.archive.credentials import Credentials
 from sanspec.archive.session import Answer, Refused, Session, Transient
 from sanspec.config import Acquire
+from sanspec.database.query import TABLE
 from sanspec.errors import SanspecError
-from sanspec.query import TABLE
 
 log = logging.getLogger(__name__)
 

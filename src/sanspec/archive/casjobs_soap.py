@@ -18,9 +18,9 @@ from sanspec.archive.casjobs import FINISHED, Ids, Look, Vanished, as_user_fault
 from sanspec.archive.credentials import Credentials
 from sanspec.archive.session import LOOPBACK, Answer, Refused, Session, Transient
 from sanspec.config import Acquire
+from sanspec.database.query import TABLE
 from sanspec.errors import SanspecError
-from sanspec.fitsrows import Damaged
-from sanspec.query import TABLE
+from sanspec.survey.fitsrows import Damaged
 
 log = logging.getLogger(__name__)
 

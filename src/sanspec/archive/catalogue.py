@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Engine
 
-from sanspec import query
 from sanspec.archive import answers, casjobs, credentials
 from sanspec.archive.casjobs import Desk, Ids, Service
 from sanspec.archive.casjobs_rest import RestCasJobs
@@ -17,8 +16,9 @@ from sanspec.archive.casjobs_soap import SoapCasJobs
 from sanspec.archive.session import Refused, Session
 from sanspec.archive.skyserver import SkyServer
 from sanspec.config import Acquire
+from sanspec.database import query
+from sanspec.database.query import TABLE
 from sanspec.errors import SanspecError
-from sanspec.query import TABLE
 
 log = logging.getLogger(__name__)
 

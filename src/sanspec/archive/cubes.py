@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt64
 
-from sanspec import cubes, store
+from sanspec import store
 from sanspec.archive import download
 from sanspec.archive.casjobs import as_user_fault
 from sanspec.archive.download import Cut
 from sanspec.archive.session import Refused, Session
 from sanspec.config import Acquire
 from sanspec.errors import SanspecError
-from sanspec.fitsrows import Damaged
+from sanspec.survey import cubes
+from sanspec.survey.fitsrows import Damaged
 
 NAME = "sdss.npz"
 

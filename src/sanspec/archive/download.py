@@ -17,7 +17,7 @@ import requests
 
 from sanspec.archive.session import RETRIED, Refused, Session, Transient
 from sanspec.errors import SanspecError
-from sanspec.fitsrows import Damaged
+from sanspec.survey.fitsrows import Damaged
 
 KEEP_VALIDATOR = 1 << 20  # a part larger than this [byte] is worth resuming in another process
 _READ_ONLY = 0o444

@@ -20,11 +20,11 @@ from sanspec.archive import download
 from sanspec.archive.session import Refused, Session
 from sanspec.archive.skyserver import SkyServer
 from sanspec.config import Acquire
-from sanspec.cubes import BANDS, SIDE
-from sanspec.cutouts import PIXEL
+from sanspec.database.query import Column
 from sanspec.errors import SanspecError
-from sanspec.fitsrows import Damaged
-from sanspec.query import Column
+from sanspec.survey.cubes import BANDS, SIDE
+from sanspec.survey.cutouts import PIXEL
+from sanspec.survey.fitsrows import Damaged
 
 RADIUS = 3.0  # arcsec: how far an object may stand from the position given for it
 _PLACE = (

@@ -9,8 +9,8 @@ from PIL import Image, UnidentifiedImageError
 from sanspec import store
 from sanspec.archive.session import Refused, Session, Transient
 from sanspec.config import Acquire
-from sanspec.cubes import SIDE
-from sanspec.cutouts import PIXEL
+from sanspec.survey.cubes import SIDE
+from sanspec.survey.cutouts import PIXEL
 
 
 def fetch(session: Session, settings: Acquire, ra: float, dec: float, path: Path) -> None:

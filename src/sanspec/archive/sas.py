@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sanspec import fitsrows, packed, sdss
 from sanspec.archive import download
 from sanspec.archive.session import Refused, Session
 from sanspec.config import Acquire
+from sanspec.database import packed
+from sanspec.database.manifest import Outcome
 from sanspec.errors import SanspecError
-from sanspec.fitsrows import Damaged
-from sanspec.manifest import Outcome
+from sanspec.survey import fitsrows, sdss
+from sanspec.survey.fitsrows import Damaged
 
 _BLOCK = 2880
 _EXTENSIONS = 3  # COADD, SPECOBJ, SPZLINE

@@ -16,14 +16,15 @@ from urllib.parse import urlencode
 
 import pandas as pd
 
-from sanspec import query, store
+from sanspec import store
 from sanspec.archive import answers
 from sanspec.archive.answers import SqlError, TooLarge
 from sanspec.archive.casjobs import as_user_fault
 from sanspec.archive.session import Answer, Refused, Session, Transient
 from sanspec.config import Acquire
+from sanspec.database import query
+from sanspec.database.query import TOTAL, Column
 from sanspec.errors import SanspecError
-from sanspec.query import TOTAL, Column
 
 log = logging.getLogger(__name__)
 

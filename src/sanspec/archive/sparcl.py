@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from sanspec import sdss
 from sanspec.archive import download, sas
 from sanspec.archive.answers import text_of
 from sanspec.archive.sas import Wanted
 from sanspec.archive.session import Refused, Session, Transient
 from sanspec.config import Acquire
+from sanspec.database.manifest import Outcome
 from sanspec.errors import SanspecError
-from sanspec.fitsrows import Damaged
-from sanspec.manifest import Outcome
+from sanspec.survey import sdss
+from sanspec.survey.fitsrows import Damaged
 
 _FIELDS = (
     "sparcl_id", "specid", "redshift", "redshift_err", "redshift_warning", "spectype", "specprimary",

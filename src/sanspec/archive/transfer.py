@@ -16,10 +16,10 @@ from typing import Protocol
 from sqlalchemy import Engine
 from tqdm import tqdm
 
-from sanspec import manifest, packed
 from sanspec.archive.sas import Wanted
 from sanspec.archive.session import Session
-from sanspec.manifest import Outcome
+from sanspec.database import manifest, packed
+from sanspec.database.manifest import Outcome
 
 log = logging.getLogger(__name__)
 

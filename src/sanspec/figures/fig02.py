@@ -9,10 +9,10 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sanspec import grid
 from sanspec.config import Config
 from sanspec.errors import SanspecError
 from sanspec.figures import galaxies, style
+from sanspec.spectra import grid
 from sanspec.store import read_table
 
 INPUTS = ("spectra", "images", "objects", "predicted", "redshifts", "quality")

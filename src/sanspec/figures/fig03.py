@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from sanspec import grid
 from sanspec.config import Config, Generate
 from sanspec.figures import style
+from sanspec.spectra import grid
 
 INPUTS = ()
 

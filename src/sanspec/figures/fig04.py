@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sanspec import grid
 from sanspec.config import Config
 from sanspec.errors import SanspecError, Warn
 from sanspec.figures import galaxies, populations, style
+from sanspec.spectra import grid
 from sanspec.stellar import models, results
 
 INPUTS = ("predicted", "images", "objects", "ppxf", "ppxf_models", "firefly", "firefly_models")

@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sanspec import metrics
 from sanspec.config import Config
 from sanspec.errors import SanspecError
 from sanspec.figures import style
+from sanspec.scores import metrics
 from sanspec.store import read_table
 
 INPUTS = ("quality", "quality_numbers")

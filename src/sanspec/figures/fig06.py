@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
-from sanspec import metrics
 from sanspec.config import Config
 from sanspec.errors import SanspecError
 from sanspec.figures import style
+from sanspec.scores import metrics
 from sanspec.store import read_table
 
 INPUTS = ("redshifts", "redshift_numbers")

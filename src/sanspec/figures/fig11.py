@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sanspec.bimodality import QUANTITIES
+from sanspec.classes.bimodality import QUANTITIES
 from sanspec.config import Config
 from sanspec.errors import SanspecError
 from sanspec.figures import density, style

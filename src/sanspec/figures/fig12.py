@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sanspec import diagnostics
+from sanspec.classes import diagnostics
 from sanspec.config import Config
 from sanspec.figures import density, style
 from sanspec.store import read_json, read_table

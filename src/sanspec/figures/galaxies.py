@@ -9,8 +9,8 @@ from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from sanspec import samples
 from sanspec.config import Figures
+from sanspec.products import samples
 from sanspec.store import arrays
 
 PIXEL = 0.396  # arcsec, of the SDSS camera (York et al. 2000)

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from sanspec import cubes, sdss, specfile
 from sanspec.config import Config
 from sanspec.errors import SanspecError
 from sanspec.figures import galaxies, style
-from sanspec.specfile import Spectrum
 from sanspec.store import read_table
+from sanspec.survey import cubes, sdss, specfile
+from sanspec.survey.specfile import Spectrum
 
 INPUTS = ("cubes", "truth", "sky_spectra")
 COLUMNS = 2

@@ -2,9 +2,9 @@
 
 import struct
 
-from sanspec import sdss
 from sanspec.loopback.server import Reply, Request, Route
 from sanspec.loopback.sky import Sky
+from sanspec.survey import sdss
 
 _BLOCK, _CARD = 2880, 80
 NOT_FOUND = b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"

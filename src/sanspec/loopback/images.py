@@ -14,11 +14,11 @@ from astropy.wcs import WCS
 from PIL import Image
 from scipy import ndimage
 
-from sanspec import cubes
-from sanspec.cutouts import PIXEL
 from sanspec.loopback.fields import number_of
 from sanspec.loopback.server import Reply, Request, Route
 from sanspec.loopback.sky import Sky
+from sanspec.survey import cubes
+from sanspec.survey.cutouts import PIXEL
 
 SHAPE, OVERLAP = (192, 256), 64
 SKY_NOISE = 0.002  # nanomaggies a pixel: what a frame adds to the noise of the cube

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sanspec import sdss, specfile
+from sanspec.database.query import BAD_COUNTS_ERROR, COLUMNS
 from sanspec.errors import SanspecError
 from sanspec.loopback import fields
-from sanspec.query import BAD_COUNTS_ERROR, COLUMNS
+from sanspec.survey import sdss, specfile
 
 TABLES = {
     "S": "SpecObjAll",

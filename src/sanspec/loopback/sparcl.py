@@ -5,9 +5,9 @@ import uuid
 
 import numpy as np
 
-from sanspec import specfile
 from sanspec.loopback.server import Reply, Request, Route, as_json
 from sanspec.loopback.sky import Sky
+from sanspec.survey import specfile
 
 RELEASE = "SDSS-DR17"
 # The service's own names of what users know otherwise.

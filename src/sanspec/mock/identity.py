@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sanspec import sdss
+from sanspec.survey import sdss
 
 RUN2D = 26
 FIBRES = 600  # science fibres used on a plate of 640

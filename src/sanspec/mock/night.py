@@ -6,7 +6,7 @@ Sky in 1e-17 erg/s/cm2/A per fibre of 3 arcsec, wavelengths in vacuum Angstrom.
 import numpy as np
 from jaxtyping import Float
 
-from sanspec.grid import LOGLAM_STEP
+from sanspec.spectra.grid import LOGLAM_STEP
 
 FIRST, PIXELS = 35780, 3900  # of the grid of 1e-4 dex on which everything below stands: 3784-9289 A
 WAVE = 10 ** (LOGLAM_STEP * np.arange(FIRST, FIRST + PIXELS))

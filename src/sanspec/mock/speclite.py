@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from sanspec.grid import LOGLAM_STEP
 from sanspec.mock.spectrum import Spectrum
+from sanspec.spectra.grid import LOGLAM_STEP
 
 _COADD = "flux:E loglam:E ivar:E and_mask:J or_mask:J wdisp:E sky:E model:E"
 _SPECOBJ = """

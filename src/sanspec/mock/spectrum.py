@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import erf
 
-from sanspec.grid import C_KMS, LOGLAM_STEP
 from sanspec.mock import night
 from sanspec.mock.gas import WAVE as LINE_WAVE
 from sanspec.mock.stars import FIRST, PIXELS, milky_way
-from sanspec.sdss import PixMask
+from sanspec.spectra.grid import C_KMS, LOGLAM_STEP
+from sanspec.survey.sdss import PixMask
 
 PIXEL_KMS = LOGLAM_STEP * np.log(10) * C_KMS  # 69.03 km/s
 BOXES = 1 / 6  # pixels2: what the pixels of the library and of the kernel add; wdisp has one pixel in it

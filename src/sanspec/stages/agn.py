@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sanspec import config, diagnostics, labels, photometric, samples, spectralclass, store
+from sanspec import config, store
+from sanspec.classes import diagnostics, labels, photometric, spectralclass
+from sanspec.products import samples
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,10 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from sanspec import config, grid, neighbours, samples, store
+from sanspec import config, neighbours, store
 from sanspec.errors import SanspecError
+from sanspec.products import samples
+from sanspec.spectra import grid
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,9 @@
 import logging
 from pathlib import Path
 
-from sanspec import bimodality, config, samples, store
+from sanspec import config, store
+from sanspec.classes import bimodality
+from sanspec.products import samples
 from sanspec.stellar import results
 
 log = logging.getLogger(__name__)

@@ -3,10 +3,11 @@
 import logging
 from pathlib import Path
 
-from sanspec import config, grid, store
-from sanspec import vdisp_correction as correction
+from sanspec import config, store
 from sanspec.archive import emiles
 from sanspec.errors import SanspecError
+from sanspec.features import vdisp_correction as correction
+from sanspec.spectra import grid
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,9 @@ import argparse
 import logging
 from pathlib import Path
 
-from sanspec import config, evidence, store, truths
+from sanspec import config, store
 from sanspec.errors import SanspecError
+from sanspec.scores import evidence, truths
 
 log = logging.getLogger(__name__)
 

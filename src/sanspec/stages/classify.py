@@ -3,7 +3,8 @@
 import logging
 from pathlib import Path
 
-from sanspec import config, spectralclass, store
+from sanspec import config, store
+from sanspec.classes import spectralclass
 
 log = logging.getLogger(__name__)
 

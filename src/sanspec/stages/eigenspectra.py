@@ -6,9 +6,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sanspec import composites, config, eigen, eigenfit, samples, store
+from sanspec import config, store
 from sanspec.archive import emiles
 from sanspec.errors import SanspecError
+from sanspec.products import samples
+from sanspec.redshift import composites, eigen, eigenfit
 
 log = logging.getLogger(__name__)
 

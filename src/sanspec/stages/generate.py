@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sanspec import config, samples, store
+from sanspec import config, store
 from sanspec.errors import SanspecError, Warn
 from sanspec.nets import lease
+from sanspec.products import samples
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,8 @@ def _generate(args, settings: config.Config, device: str) -> None:
     """All galaxies of the split, written as they come; torch is imported here because the lease must come
     first.
     """
-    from sanspec import predictions
     from sanspec.nets import predict
+    from sanspec.products import predictions
 
     sky, ids, images = _read(args)
     good = np.isfinite(images).all(axis=(1, 2, 3))

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sanspec import absorption, config, lick, metrics, samples, store
-from sanspec.absorption import Side
-from sanspec.lines import INDICES, Index
+from sanspec import config, store
+from sanspec.features import absorption, lick
+from sanspec.features.absorption import Side
+from sanspec.features.lines import INDICES, Index
+from sanspec.products import samples
+from sanspec.scores import metrics
 
 log = logging.getLogger(__name__)
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sanspec import config, csvfile, cubes, inspection, store
+from sanspec import config, store
 from sanspec.archive.frames import Frames, locate
 from sanspec.archive.session import Session
 from sanspec.archive.skyserver import SkyServer
-from sanspec.cubes import BANDS
 from sanspec.errors import SanspecError
+from sanspec.survey import csvfile, cubes, inspection
+from sanspec.survey.cubes import BANDS
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sanspec import absorption, config, dispersed, lick, samples, store
-from sanspec import vdisp_correction as correction
-from sanspec.indices import Measured
+from sanspec import config, store
+from sanspec.features import absorption, dispersed, lick
+from sanspec.features import vdisp_correction as correction
+from sanspec.features.indices import Measured
+from sanspec.products import samples
 from sanspec.stellar import models, results
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from sanspec import config, emission, linetable, samples, store
+from sanspec import config, store
 from sanspec.errors import SanspecError
+from sanspec.features import emission, linetable
+from sanspec.products import samples
 from sanspec.stellar import foreground, models, results
 
 log = logging.getLogger(__name__)

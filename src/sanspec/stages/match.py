@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sanspec import config, csvfile, cubes, matching, specfile, store
+from sanspec import config, store
+from sanspec.survey import csvfile, cubes, matching, specfile
 
 log = logging.getLogger(__name__)
 _UNITS = {"ra": "deg", "dec": "deg", "vdisp": "km/s", "vdisp_err": "km/s"}

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sanspec import composites, config, eigenfit, measuring, store
+from sanspec import config, measuring, store
 from sanspec.archive import emiles, index
+from sanspec.redshift import composites, eigenfit
 
 log = logging.getLogger(__name__)
 

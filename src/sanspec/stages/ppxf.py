@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sanspec import config, grid, store
+from sanspec import config, store
 from sanspec.errors import SanspecError, Warn, reasons
+from sanspec.spectra import grid
 from sanspec.stellar import models, results
 from sanspec.stellar.bootstrap import bootstrap
 from sanspec.stellar.library import Library, open_library

@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from sanspec import config, cubes, cutouts, prepared, preparing, sdss, specfile, splits, store
+from sanspec import config, store
 from sanspec.errors import Warn, reasons
+from sanspec.products import prepared
+from sanspec.spectra import preparing
+from sanspec.survey import cubes, cutouts, sdss, specfile, splits
 
 log = logging.getLogger(__name__)
 _MAGNITUDES_AGREE = 0.5  # fiberMag_r against the images [mag]

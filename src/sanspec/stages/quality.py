@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from sanspec import config, grid, metrics, samples, store
+from sanspec import config, store
+from sanspec.products import samples
+from sanspec.scores import metrics
+from sanspec.spectra import grid
 
 log = logging.getLogger(__name__)
 

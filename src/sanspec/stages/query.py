@@ -4,10 +4,11 @@ import argparse
 import logging
 from pathlib import Path
 
-from sanspec import catalogue, config, query, store
+from sanspec import config, store
 from sanspec.archive import catalogue as source
 from sanspec.archive import cubes, place
 from sanspec.archive.session import Session
+from sanspec.database import catalogue, query
 from sanspec.errors import SanspecError
 
 log = logging.getLogger(__name__)

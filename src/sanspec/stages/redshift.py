@@ -9,7 +9,10 @@ import pandas as pd
 from jaxtyping import Float
 from tqdm import tqdm
 
-from sanspec import config, eigenfit, metrics, redshifts, samples, store
+from sanspec import config, store
+from sanspec.products import samples
+from sanspec.redshift import eigenfit, redshifts
+from sanspec.scores import metrics
 
 log = logging.getLogger(__name__)
 

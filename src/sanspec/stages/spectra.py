@@ -11,12 +11,13 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from sanspec import catalogue, config, manifest, packed, store
+from sanspec import config, store
 from sanspec.archive import answers, place
 from sanspec.archive.sas import Sas
 from sanspec.archive.session import Session, Transient
 from sanspec.archive.sparcl import Sparcl
 from sanspec.archive.transfer import Transfer
+from sanspec.database import catalogue, manifest, packed
 from sanspec.errors import SanspecError
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sanspec import config, grid, samples, starlight, store
+from sanspec import config, store
 from sanspec.archive import emiles
+from sanspec.features import starlight
+from sanspec.products import samples
+from sanspec.spectra import grid
 from sanspec.stellar import models
 
 log = logging.getLogger(__name__)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from sanspec import catalogue, config, manifest, packed, sdss
+from sanspec import config
 from sanspec.archive import place
 from sanspec.archive.sas import Wanted
 from sanspec.archive.transfer import progress
+from sanspec.database import catalogue, manifest, packed
+from sanspec.survey import sdss
 
 log = logging.getLogger(__name__)
 

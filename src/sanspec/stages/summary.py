@@ -4,7 +4,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from sanspec import config, store, summary, timing
+from sanspec import config, store
+from sanspec.scores import summary, timing
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from sanspec import config, papertables, store
+from sanspec import config, store
 from sanspec.errors import SanspecError
+from sanspec.scores import papertables
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sanspec import config, samples, store
+from sanspec import config, store
 from sanspec.config import NETWORKS
 from sanspec.errors import SanspecError
 from sanspec.nets import lease
+from sanspec.products import samples
 
 log = logging.getLogger(__name__)
 

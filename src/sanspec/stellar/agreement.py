@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from sanspec.errors import Warn
-from sanspec.metrics import NORMAL_MAD, finite
+from sanspec.scores.metrics import NORMAL_MAD, finite
 from sanspec.stellar.results import pairs
 
 QUANTITIES = ("log_age_light", "metal_light", "ebv_stars", "vdisp")

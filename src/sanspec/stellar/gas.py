@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr
 
-from sanspec.grid import FWHM_PER_SIGMA, vac_to_air
+from sanspec.spectra.grid import FWHM_PER_SIGMA, vac_to_air
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from sanspec.errors import SanspecError
-from sanspec.grid import bin_edges
+from sanspec.spectra.grid import bin_edges
 from sanspec.store import atomic
 
 LSUN = 3.828e33  # luminosity of the Sun [erg/s], IAU 2015 resolution B3

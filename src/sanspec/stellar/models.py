@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.interpolate import CubicSpline
 
-from sanspec import grid, store
+from sanspec import store
 from sanspec.errors import SanspecError
+from sanspec.spectra import grid
 from sanspec.stellar.results import KINDS
 from sanspec.stellar.spectra import Spectrum
 

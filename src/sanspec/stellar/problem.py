@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from sanspec import grid
 from sanspec.config import Stellar
 from sanspec.errors import Warn
+from sanspec.spectra import grid
 from sanspec.stellar import gas
 from sanspec.stellar.library import Library
 from sanspec.stellar.lsf import smoothing

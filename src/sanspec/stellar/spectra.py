@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, UInt64
 
-from sanspec import grid, samples, store
+from sanspec import store
 from sanspec.config import Prepare, Stellar
 from sanspec.errors import SanspecError, Warn
-from sanspec.preparing import smooth_spectra
-from sanspec.specfile import MASKED_BITS, NativeBlock, read_many
-from sanspec.specfile import read as read_file
+from sanspec.products import samples
+from sanspec.spectra import grid
+from sanspec.spectra.preparing import smooth_spectra
 from sanspec.stellar.foreground import transmission
 from sanspec.stellar.results import KINDS
+from sanspec.survey.specfile import MASKED_BITS, NativeBlock, read_many
+from sanspec.survey.specfile import read as read_file
 
 
 @dataclass(frozen=True)

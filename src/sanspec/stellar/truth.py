@@ -12,9 +12,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from sanspec.archive.emiles import Templates
-from sanspec.metrics import finite
 from sanspec.mock import stars
 from sanspec.mock.population import Population
+from sanspec.scores.metrics import finite
 
 QUANTITIES = ("log_age_light", "metal_light", "ebv_stars", "vdisp")
 V_BAND = (5070.0, 5950.0)  # vacuum [Angstrom]; where light is weighed, as in the fits

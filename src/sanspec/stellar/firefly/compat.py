@@ -12,8 +12,8 @@ from astropy import cosmology
 from jaxtyping import Float
 from scipy.sparse import csr_array
 
-from sanspec import grid
 from sanspec.config import Firefly
+from sanspec.spectra import grid
 from sanspec.stellar.firefly import dust, kernels, lines, tree
 from sanspec.stellar.firefly.pose import oldest
 from sanspec.stellar.firefly.profile import Interval, profile

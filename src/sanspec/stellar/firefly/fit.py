@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from sanspec import grid
 from sanspec.config import Stellar
 from sanspec.errors import Warn
+from sanspec.spectra import grid
 from sanspec.stellar import models, results
 from sanspec.stellar.firefly import clean, compat
 from sanspec.stellar.firefly.pose import Problem, Unfit, pose

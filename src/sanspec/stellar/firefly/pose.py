@@ -7,9 +7,9 @@ import numpy as np
 from astropy.cosmology import Planck15
 from jaxtyping import Bool, Float, Int
 
-from sanspec import grid
 from sanspec.config import Stellar
 from sanspec.errors import Warn
+from sanspec.spectra import grid
 from sanspec.stellar.firefly import lines
 from sanspec.stellar.library import Library
 from sanspec.stellar.lsf import smoothing

@@ -1,0 +1,158 @@
+"""Confusion matrices, scores of the active class, and what errors of the lines do to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from sanspec.classes.diagnostics import ACTIVE, CLASSES, LINES, UNKNOWN, classify
+from sanspec.config import Classify
+
+SCORES = ("accuracy", "precision", "recall")
+_BLOCK = 250  # experiments held at a time
+
+
+def confusion(
+    actual: Int[np.ndarray, " gal"], predicted: Int[np.ndarray, " gal"]
+) -> Int[np.ndarray, "actual predicted"]:
+    """Galaxies by actual class (row) and predicted class (column); those unknown in either are left out."""
+    known = (actual != UNKNOWN) & (predicted != UNKNOWN)
+    count = len(CLASSES)
+    return np.bincount(count * actual[known] + predicted[known], minlength=count**2).reshape(count, count)
+
+
+def counts(matrix: Int[np.ndarray, "*draw actual predicted"]) -> tuple[np.ndarray, ...]:
+    """True positives, false positives, false negatives and true negatives of the active class."""
+    tp = matrix[..., ACTIVE, ACTIVE]
+    fp, fn = matrix[..., ACTIVE].sum(axis=-1) - tp, matrix[..., ACTIVE, :].sum(axis=-1) - tp
+    return tp, fp, fn, matrix.sum(axis=(-2, -1)) - tp - fp - fn
+
+
+def scores(tp, fp, fn, tn) -> dict[str, np.ndarray]:
+    """Scores of a binary classification from its four counts (arrays or numbers); NaN where undefined.
+
+    Accuracy, precision, recall: Doorenbos et al. 2024, eqs. 6-8; `never` is the accuracy of never saying
+    active; mcc: Matthews 1975.
+    """
+    tp, fp, fn, tn = (np.asarray(value, np.float64) for value in (tp, fp, fn, tn))
+    total = tp + fp + fn + tn
+    recall, specificity = ratio(tp, tp + fn), ratio(tn, tn + fp)
+    product = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    return {
+        "accuracy": ratio(tp + tn, total),
+        "precision": ratio(tp, tp + fp),
+        "recall": recall,
+        "f1": ratio(2 * tp, 2 * tp + fp + fn),
+        "specificity": specificity,
+        "balanced_accuracy": 0.5 * (recall + specificity),
+        "mcc": ratio(tp * tn - fp * fn, product),
+        "never": ratio(tn + fp, total),
+    }
+
+
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """A quotient; NaN where the divisor is 0."""
+    return np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)
+
+
+def report(matrix: Int[np.ndarray, "actual predicted"]) -> dict:
+    """All that a confusion matrix says: scores of the active class, of each and all; binomial errors."""
+    total, diagonal = matrix.sum(), np.diag(matrix)
+    tp, fp, fn, tn = counts(matrix)
+    found = {name: float(value) for name, value in scores(tp, fp, fn, tn).items()}
+    chance = float(ratio((matrix.sum(axis=1) * matrix.sum(axis=0)).sum(), total**2))
+    agreement = float(ratio(diagonal.sum(), total))
+    trials = {"accuracy": total, "precision": tp + fp, "recall": tp + fn}
+    return {
+        "count": int(total),
+        "classes": list(CLASSES),
+        "matrix": matrix.tolist(),
+        **found,
+        "binomial_error": {k: float(np.sqrt(ratio(found[k] * (1 - found[k]), n))) for k, n in trials.items()},
+        "accuracy_three_classes": agreement,
+        "kappa": (agreement - chance) / (1 - chance) if chance < 1 else float("nan"),
+        "recall_of_class": dict(zip(CLASSES, ratio(diagonal, matrix.sum(axis=1)).tolist())),
+        "precision_of_class": dict(zip(CLASSES, ratio(diagonal, matrix.sum(axis=0)).tolist())),
+    }
+
+
+# ----------------------------------------------------------------------------------------- error budget
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a class rests on: fluxes of the four lines by name, equivalent width of Halpha [Angstrom]."""
+
+    fluxes: Mapping[str, Float[np.ndarray, " gal"]]
+    width: Float[np.ndarray, " gal"]
+
+
+def budget(settings: Classify) -> dict[str, float]:
+    """Fractional error of each line: Richardson et al. 2016, quoted by Doorenbos et al. 2024, section 5.7."""
+    return dict(
+        zip(LINES, (settings.error_h_beta, settings.error_o_iii, settings.error_h_alpha, settings.error_n_ii))
+    )
+
+
+def probabilities(
+    measured: Measured, settings: Classify, reading: str, seed: int
+) -> Float[np.ndarray, "gal class"]:
+    """Probability of every class with fluxes and width perturbed by their budget; NaN where nothing is known.
+
+    reading `additive`: width + N(0, ew_error); `multiplicative`: width x N(1, ew_error). The paper's words
+    allow both.
+    """
+    rng = np.random.default_rng(seed)
+    tally = np.zeros((len(measured.width), len(CLASSES)))
+    for _ in range(settings.draws):
+        fluxes = {
+            name: flux * (1 + budget(settings)[name] * rng.standard_normal(len(flux)))
+            for name, flux in measured.fluxes.items()
+        }
+        spread = settings.ew_error * rng.standard_normal(len(measured.width))
+        width = measured.width + spread if reading == "additive" else measured.width * (1 + spread)
+        found, _ = classify(fluxes, width, settings.ew_min)
+        known = found != UNKNOWN
+        tally[np.flatnonzero(known), found[known]] += 1
+    total = tally.sum(axis=1, keepdims=True)
+    return np.where(total > 0, tally / np.maximum(total, 1), np.nan)
+
+
+def experiments(
+    actual: Float[np.ndarray, "gal class"],
+    predicted: Float[np.ndarray, "gal class"],
+    settings: Classify,
+    seed: int,
+) -> dict[str, Float[np.ndarray, " draw"]]:
+    """Scores of the active class over draws of all labels, each by its own probabilities."""
+    rng = np.random.default_rng(seed)
+    use = np.isfinite(actual).all(axis=1) & np.isfinite(predicted).all(axis=1)
+    chances = [p[use, ACTIVE] for p in (actual, predicted)]
+    blocks = []
+    for start in range(0, settings.experiments, _BLOCK):
+        shape = min(_BLOCK, settings.experiments - start), int(use.sum())
+        true, said = (rng.random(shape) < chance for chance in chances)
+        sums = [(a & b).sum(axis=1) for a, b in ((true, said), (~true, said), (true, ~said), (~true, ~said))]
+        blocks.append(scores(*sums))
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def error_budget(actual: Measured, predicted: Measured, settings: Classify) -> dict[str, dict]:
+    """For both readings and every score: mean and standard deviation over the draws, probabilities aside.
+
+    Independent flips pull the mean below the scores of the unperturbed labels: the two are different numbers,
+    and the paper quotes the unperturbed one with the standard deviation of the draws.
+    """
+    result = {}
+    for reading in ("additive", "multiplicative"):
+        chances = [
+            probabilities(side, settings, reading, settings.seed + k)
+            for k, side in enumerate((actual, predicted))
+        ]
+        drawn = experiments(*chances, settings, settings.seed + 2)
+        result[reading] = {
+            name: {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1))}
+            for name, values in drawn.items()
+        }
+    return result

@@ -1,0 +1,138 @@
+"""Indices of both members of a pair freed of velocity dispersion, [MgFe]', and how well the members agree."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, UInt64
+
+from sanspec.config import Lick
+from sanspec.errors import Warn
+from sanspec.features import lick
+from sanspec.features import vdisp_correction as correction
+from sanspec.features.indices import Measured
+from sanspec.products import samples
+from sanspec.scores import metrics
+from sanspec.stellar.results import KINDS
+
+SHOWN = ("mgb", "fe5270", "fe5335", "mgfe", "hbeta", "dn4000")  # of figure 7, in its order
+CLASSES = ("all", "no_spirals", *samples.MORPHOLOGIES)
+
+
+def velocity_dispersions(
+    populations: pd.DataFrame, specobjid: UInt64[np.ndarray, " gal"], kind: str
+) -> tuple[Float[np.ndarray, " gal"], Float[np.ndarray, " gal"]]:
+    """Velocity dispersion [km/s] and its error of the given objects; NaN where it was not measured.
+
+    populations: a table of `stellar.results`. The error is the bootstrap's where there is one, else the
+    formal one.
+    """
+    rows = populations[populations["kind"] == kind].set_index("specobjid").reindex(specobjid)
+    unmeasured = (rows["warn"].fillna(0).astype(np.uint32) & int(Warn.NOT_FITTED | Warn.NO_VDISP)) > 0
+    value = rows["vdisp"].where(~unmeasured).to_numpy(float)
+    return value, rows["vdisp_std"].fillna(rows["vdisp_err"]).to_numpy(float)
+
+
+def members(
+    table: pd.DataFrame, hbeta: Mapping[str, Measured] | None, kind: str
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Value, error and bits of every index of one kind as measured; Hbeta from the fit where given."""
+    found = {}
+    for name in correction.CORRECTED:
+        value = table[f"{name}_{kind}"].to_numpy(float)
+        error = table.get(f"{name}_{kind}_err", pd.Series(np.nan, table.index)).to_numpy(float)
+        missing = np.where(np.isfinite(value), 0, int(Warn.NO_INDEX)).astype(np.uint32)
+        found[name] = value, error, missing
+    if hbeta is not None:
+        on_fit = hbeta[kind]
+        found["hbeta"] = on_fit.value, found["hbeta"][1], on_fit.warn
+    return found
+
+
+def corrected(
+    table: pd.DataFrame,
+    populations: pd.DataFrame,
+    coefficients: Mapping[str, correction.Correction],
+    hbeta: Mapping[str, Measured] | None,
+    settings: Lick,
+) -> pd.DataFrame:
+    """`<index>_<kind>`, its error (observed) `<index>_warn` of SHOWN, and `vdisp_<kind>`, one row an object.
+
+    table: of the stage `indices`. Hbeta's error is that of the spectrum: a fit has none of its own.
+    """
+    result = pd.DataFrame({"specobjid": samples.ids(table)})
+    warn = dict.fromkeys(SHOWN, np.zeros(len(table), np.uint32))
+    for kind in KINDS:
+        vdisp, vdisp_err = velocity_dispersions(populations, samples.ids(table), kind)
+        result[f"vdisp_{kind}"] = vdisp
+        found = {}
+        for name, (value, error, bits) in members(table, hbeta, kind).items():
+            done = Measured(value, error, bits)
+            if settings.correct:
+                freed = correction.apply(coefficients[name], value, vdisp, error, vdisp_err)
+                done = Measured(freed.value, freed.error, freed.warn | bits)
+            found[name] = done
+        found["mgfe"] = combined(found)
+        for name in SHOWN:
+            result[f"{name}_{kind}"] = found[name].value
+            if kind == "observed":
+                result[f"{name}_{kind}_err"] = found[name].error
+            warn[name] = warn[name] | found[name].warn
+    return result.assign(**{f"{name}_warn": bits.astype(np.uint32) for name, bits in warn.items()})
+
+
+def combined(found: Mapping[str, Measured]) -> Measured:
+    """[MgFe]' of corrected indices; NaN and NO_INDEX where its product is negative."""
+    parts = [found[name] for name in ("mgb", "fe5270", "fe5335")]
+    value, error = lick.mgfe(*(part.value for part in parts), tuple(part.error for part in parts))
+    bits = np.bitwise_or.reduce([part.warn for part in parts])
+    return Measured(
+        value, error, bits | np.where(np.isfinite(value), 0, int(Warn.NO_INDEX)).astype(np.uint32)
+    )
+
+
+# ---------------------------------------------------------------------------------------------- agreement
+
+
+def agreement(table: pd.DataFrame, morphology: np.ndarray, draws: int) -> dict[str, dict[str, dict]]:
+    """For every index and class of galaxies: `compare`."""
+    use = {"all": np.ones(len(table), bool), "no_spirals": morphology != "spiral"}
+    use |= {name: morphology == name for name in samples.MORPHOLOGIES}
+    return {name: {key: compare(table[use[key]], name, draws) for key in CLASSES} for name in SHOWN}
+
+
+def compare(table: pd.DataFrame, name: str, draws: int) -> dict:
+    """Correlation of observed and predicted index with bootstrap error, slope, offset, scatter, noise limit.
+
+    slope: of predicted on observed by Theil and Sen's median; noise_limit: the correlation that a perfect
+    prediction would reach, given the errors of the observed ones; negative: galaxies whose [MgFe]' is
+    undefined.
+    """
+    observed, predicted = (table[f"{name}_{kind}"].to_numpy(float) for kind in KINDS)
+    error = table[f"{name}_observed_err"].to_numpy(float)
+    difference = metrics.finite(predicted - observed)
+    return metrics.correlation(observed, predicted) | {
+        "pearson_error": metrics.bootstrap(metrics.pearson, observed, predicted, draws=draws),
+        "slope": metrics.median_slope(observed, predicted),
+        "median_difference": float(np.median(difference)) if len(difference) else float("nan"),
+        "sigma_mad": metrics.sigma_mad(difference),
+        "mad": metrics.sigma_mad(difference) / metrics.NORMAL_MAD,
+        "noise_limit": noise_limit(observed, error),
+        "without_value": int((~np.isfinite(observed) | ~np.isfinite(predicted)).sum()),
+    }
+
+
+def noise_limit(values: Float[np.ndarray, " gal"], errors: Float[np.ndarray, " gal"]) -> float:
+    """Correlation of noisy with true values: sqrt(1 - mean error^2 / variance); NaN without errors."""
+    use = np.isfinite(values) & np.isfinite(errors)
+    if use.sum() < 3 or np.var(values[use]) == 0:
+        return float("nan")
+    return float(np.sqrt(max(1 - np.mean(errors[use] ** 2) / np.var(values[use]), 0.0)))
+
+
+def numbers(found: Mapping[str, Mapping[str, Mapping]]) -> dict[str, float]:
+    """The headline numbers: Pearson's coefficient of every index, of all galaxies and without spirals."""
+    named = [name for name in SHOWN if name != "dn4000"]
+    result = {f"rho_{name}": found[name]["all"]["pearson"] for name in named}
+    result |= {f"rho_{name}_no_spirals": found[name]["no_spirals"]["pearson"] for name in SHOWN}
+    return result | {"rho_mgb_elliptical": found["mgb"]["elliptical"]["pearson"]}

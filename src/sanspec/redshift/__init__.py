@@ -1,0 +1,1 @@
+"""Redshifts found blind: eigenspectra of the training set and scans over them."""

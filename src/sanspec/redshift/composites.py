@@ -1,0 +1,78 @@
+"""Model eigenspectra for galaxies at any redshift: composites of E-MILES populations, and ionised gas."""
+
+import numpy as np
+from jaxtyping import Float
+from scipy.ndimage import gaussian_filter1d
+from scipy.special import ndtr
+
+from sanspec.archive import emiles
+from sanspec.features.lines import LINE_GROUPS, LineGroup
+from sanspec.redshift.eigenfit import Templates
+from sanspec.spectra import grid
+
+FIRST, PIXELS = (
+    33945,
+    5365,
+)  # of the common SDSS grid: 2480 to 8530 A, the rest frame of 4000-8499 A up to z = 0.6
+STARTS = (1.0, 4.0, 8.0, 13.0)  # time since star formation began [Gyr]
+FADES = (0.1, 1.0, 3.0, 1e3)  # e-folding time of star formation [Gyr]
+REDDENINGS = (0.0, 0.2, 0.5)  # E(B-V) [mag]
+VDISPS = (80.0, 160.0, 260.0)  # stellar velocity dispersions [km/s]
+GAS_SIGMA = 110.0  # width of the emission lines, instrument included [km/s]
+PIXEL_KMS = grid.C_KMS * np.log(10.0) * grid.LOGLAM_STEP
+
+
+def eigenspectra(library: emiles.Templates, components: int) -> Templates:
+    """`components` stellar vectors, of no mean subtracted, and one vector for each group of emission lines.
+
+    Each has unit length. The stellar ones are principal components of `composites`, each weighted alike.
+    """
+    stars = composites(library)
+    stars /= stars.mean(axis=1, keepdims=True)
+    principal = np.linalg.svd(stars, full_matrices=False)[2][:components]
+    principal *= np.where(principal.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
+    gas = np.stack([line_template(group) for group in LINE_GROUPS])
+    vectors = np.concatenate([principal, gas / np.linalg.norm(gas, axis=1, keepdims=True)])
+    return Templates(grid.LOGLAM_STEP * np.arange(FIRST, FIRST + PIXELS), vectors)
+
+
+def composites(library: emiles.Templates) -> Float[np.ndarray, "composite log"]:
+    """Dusty composite populations of every history, metallicity, reddening and velocity dispersion."""
+    edges = grid.loglam_edges(FIRST, PIXELS)
+    weights = np.stack([history(library.ages, start, fade) for start in STARTS for fade in FADES])
+    mixed = np.einsum("ha,lam->hml", weights, library.templates).reshape(-1, len(library.lam))
+    stars = grid.rebin(grid.air_to_vac(grid.bin_edges(library.lam)), mixed, edges)
+    dust = [10 ** (-0.4 * ebv * calzetti(0.5 * (edges[1:] + edges[:-1]))) for ebv in REDDENINGS]
+    broad = [gaussian_filter1d(stars, vdisp / PIXEL_KMS, axis=1, mode="nearest") for vdisp in VDISPS]
+    return np.concatenate([spectra * screen for spectra in broad for screen in dust])
+
+
+def history(ages: Float[np.ndarray, " age"], start: float, fade: float) -> Float[np.ndarray, " age"]:
+    """Mass formed in each age bin [Gyr] by star formation that began `start` ago and fades with time `fade`.
+
+    Bins reach half way to the next age in the logarithm; the youngest reaches to now. Sums to 1.
+    """
+    middle = np.sqrt(ages[1:] * ages[:-1])
+    limits = np.minimum(np.concatenate([[0.0], middle, [np.inf]]), start)
+    formed = np.exp(
+        (limits - start) / fade
+    )  # fraction of the integral still to come, in units of its maximum
+    return np.diff(formed) / (formed[-1] - formed[0])
+
+
+def calzetti(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
+    """A(lambda) / E(B-V) of starburst galaxies (Calzetti et al. 2000, eq. 4; 1200-22000 A)."""
+    micron = wave / 1e4
+    blue = -2.156 + 1.509 / micron - 0.198 / micron**2 + 0.011 / micron**3
+    red = -1.857 + 1.040 / micron
+    return 2.659 * np.where(micron < 0.63, blue, red) + 4.05
+
+
+def line_template(group: LineGroup) -> Float[np.ndarray, " log"]:
+    """Gaussian emission lines integrated over the pixels [flux per Angstrom]."""
+    edges = grid.loglam_edges(FIRST, PIXELS)
+    result = np.zeros(PIXELS)
+    for wave, strength in group.lines:
+        sigma = wave * GAS_SIGMA / grid.C_KMS
+        result += strength * np.diff(ndtr((edges - wave) / sigma)) / np.diff(edges)
+    return result

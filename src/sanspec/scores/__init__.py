@@ -1,0 +1,1 @@
+"""How well predictions agree, every number under one name, and what must hold."""

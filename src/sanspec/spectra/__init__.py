@@ -1,0 +1,1 @@
+"""Spectra onto the product grid: wavelengths, line spread, smoothing, noise covariance."""

@@ -1,0 +1,208 @@
+"""Spectra as networks and measurements take them: smoothed, resampled, normalised, in logarithm, coarse."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from sanspec.config import Prepare
+from sanspec.errors import Warn
+from sanspec.spectra import grid, linespread, smoothing
+from sanspec.survey.specfile import NativeBlock
+
+UNUSABLE = Warn.UNREADABLE | Warn.NO_SIGNAL | Warn.NOT_NORMALISABLE | Warn.BAD_IMAGE  # in no split
+_WITHOUT_FLUX = Warn.UNREADABLE | Warn.NO_SIGNAL | Warn.NOT_NORMALISABLE
+
+
+@dataclass(frozen=True)
+class SmoothedBlock:
+    """Spectra on the product grid at the stated resolution, in the unit of the native flux.
+
+    flux (gal, pix): 1e-17 erg/s/cm2/A, interpolated where masked, NaN without any good pixel; ivar (gal,
+    pix): 0 = masked; correlation (gal, lag, pix): noise correlation of pixels p and p + 1 + lag; lsf (gal,
+    coarse): FWHM [A]; snr (gal): median over the native pixels of the grid; warn (gal): Warn bits.
+    """
+
+    flux: Float[np.ndarray, "gal pix"]
+    ivar: Float[np.ndarray, "gal pix"]
+    correlation: Float[np.ndarray, "gal lag pix"]
+    lsf: Float[np.ndarray, "gal coarse"]
+    snr: Float[np.ndarray, " gal"]
+    warn: Int[np.ndarray, " gal"]
+
+
+@dataclass(frozen=True)
+class PreparedBlock:
+    """Normalised spectra, as spectra.h5 holds them: a row with a bit of UNUSABLE has flux NaN and ivar 0.
+
+    flux, ivar (gal, pix): of the normalised flux; norm (gal): 1e-17 erg/s/cm2/A; log_flux (gal, pix): natural
+    logarithm, gaps interpolated; mask (gal, pix): true where log_flux was measured; coarse_log_flux,
+    coarse_mask (gal, coarse); correlation, lsf, snr, warn as in SmoothedBlock.
+    """
+
+    flux: Float[np.ndarray, "gal pix"]
+    ivar: Float[np.ndarray, "gal pix"]
+    norm: Float[np.ndarray, " gal"]
+    correlation: Float[np.ndarray, "gal lag pix"]
+    log_flux: Float[np.ndarray, "gal pix"]
+    mask: Bool[np.ndarray, "gal pix"]
+    coarse_log_flux: Float[np.ndarray, "gal coarse"]
+    coarse_mask: Bool[np.ndarray, "gal coarse"]
+    lsf: Float[np.ndarray, "gal coarse"]
+    snr: Float[np.ndarray, " gal"]
+    warn: Int[np.ndarray, " gal"]
+
+
+def prepare_spectra(native: NativeBlock, z: Float[np.ndarray, " gal"], settings: Prepare) -> PreparedBlock:
+    """Native spectra smoothed, resampled, normalised and in logarithm (Doorenbos et al. 2024, section 2.2).
+
+    z: redshift, which places the normalisation window where it is in the rest frame.
+    """
+    smoothed = smooth_spectra(native, settings)
+    norm = normalisation(smoothed.flux, smoothed.ivar, z, settings)
+    without = np.isnan(norm) & ((smoothed.warn & _WITHOUT_FLUX) == 0)
+    warn = smoothed.warn | bits(without, Warn.NOT_NORMALISABLE)
+    usable = (warn & _WITHOUT_FLUX) == 0
+    flux = np.where(usable[:, None], smoothed.flux / norm[:, None], np.nan)
+    ivar = np.where(usable[:, None], smoothed.ivar * norm[:, None] ** 2, 0.0)
+    log_flux, mask = logarithm(flux, ivar, settings.log_floor)
+    coarse_log_flux, coarse_mask = grid.coarse(log_flux, mask)
+    negative = np.any((flux <= 0) & (ivar > 0), axis=1)
+    return PreparedBlock(
+        flux=flux,
+        ivar=ivar,
+        norm=np.where(usable, norm, np.nan),
+        correlation=np.where(usable[:, None, None], smoothed.correlation, 0.0),
+        log_flux=log_flux,
+        mask=mask,
+        coarse_log_flux=coarse_log_flux,
+        coarse_mask=coarse_mask,
+        lsf=smoothed.lsf,
+        snr=smoothed.snr,
+        warn=warn | bits(negative, Warn.NONPOSITIVE_FLUX),
+    )
+
+
+# ----------------------------------------------------------------------------------- smoothing and resampling
+
+
+def noise_lags(settings: Prepare) -> int:
+    """Lags of the stored noise correlation: enough for a kernel as broad as the target."""
+    constant = settings.smoothing == "constant_fwhm"
+    return smoothing.lags_needed(settings.fwhm / grid.FWHM_PER_SIGMA if constant else settings.sigma)
+
+
+def smooth_spectra(native: NativeBlock, settings: Prepare) -> SmoothedBlock:
+    """Native spectra at the stated resolution on the product grid, with the covariance of their noise."""
+    blur, lsf, native_lsf = _budget(native, settings)
+    pixels = native.flux.shape[1]
+    if settings.smoothing == "constant_fwhm":
+        operator = smoothing.blurred(native.first, pixels, settings.fwhm / grid.FWHM_PER_SIGMA)
+    else:
+        operator = smoothing.released(native.first, pixels, settings.sigma)
+    result = smoothing.resample(native.flux, native.ivar, blur, operator, noise_lags(settings))
+    good = result.ivar > 0
+    return SmoothedBlock(
+        flux=fill_gaps(result.flux, good),
+        ivar=result.ivar,
+        correlation=result.correlation,
+        lsf=lsf,
+        snr=_median_snr(native),
+        warn=_warn(native.warn, good, native_lsf, settings),
+    )
+
+
+def _budget(native: NativeBlock, settings: Prepare) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Blur of each pixel [Angstrom^2], FWHM of product and of spectrograph [Angstrom, coarse grid]."""
+    first, pixels = native.first, native.flux.shape[1]
+    present = linespread.native_variance(native.wdisp, first)
+    rebinning = linespread.rebinning_variance(first, pixels)
+    before = linespread.at_coarse(present, first)
+    if settings.smoothing == "constant_fwhm":
+        blur = linespread.kernel_variance(present, rebinning, settings.fwhm)
+        added = linespread.at_coarse(blur, first)
+        width = linespread.at_coarse(linespread.native_width(first, pixels), first)
+        beat = linespread.at_coarse(linespread.rebinning_beat(first, pixels), first)
+        added += beat * linespread.blur_damping(added, width)
+    else:
+        offsets, weights = smoothing.sampled_gaussian(settings.sigma)
+        blur, added = np.zeros_like(present), np.sum(weights * offsets**2)
+    after = before + added + linespread.at_coarse(rebinning, first)
+    return blur, linespread.fwhm(after), linespread.fwhm(before)
+
+
+def _warn(before: np.ndarray, good: np.ndarray, native_lsf: np.ndarray, settings: Prepare) -> np.ndarray:
+    """Warn bits of smoothed spectra; where there is no spectrum at all, its one reason says everything."""
+    end = grid.COARSE_BLOCK
+    reaches = good[:, :end].any(axis=1) & good[:, -end:].any(axis=1)
+    narrow = (native_lsf <= (1 + settings.broad_tolerance) * settings.fwhm).all(
+        axis=1
+    )  # no: broad or unknown
+    warn = before | bits(~reaches, Warn.SHORT_COVERAGE)
+    warn |= bits(1 - good.mean(axis=1) > settings.masked_tolerance, Warn.MASKED_PIXELS)
+    if settings.smoothing == "constant_fwhm":
+        warn |= bits(~narrow, Warn.LSF_BROAD)
+    nothing = before | bits(before == 0, Warn.NO_SIGNAL)
+    return np.where(good.any(axis=1), warn, nothing)
+
+
+def bits(holds: Bool[np.ndarray, " gal"], bit: Warn) -> Int[np.ndarray, " gal"]:
+    """A Warn bit where it holds, else 0."""
+    return np.where(holds, np.uint32(bit), np.uint32(0))
+
+
+def _median_snr(native: NativeBlock) -> Float[np.ndarray, " gal"]:
+    """Median flux over noise of the good native pixels; NaN where there is none."""
+    wave = linespread.native_wave(native.first, native.flux.shape[1])
+    inside = slice(*np.searchsorted(wave, [grid.WAVE[0], grid.WAVE[-1]]))
+    snr = native.flux[:, inside] * np.sqrt(native.ivar[:, inside])
+    good = native.ivar[:, inside] > 0
+    return np.array([np.median(row[use]) if use.any() else np.nan for row, use in zip(snr, good)])
+
+
+# -------------------------------------------------------------------------------- normalisation and logarithm
+
+
+def normalisation(
+    flux: Float[np.ndarray, "gal pix"],
+    ivar: Float[np.ndarray, "gal pix"],
+    z: Float[np.ndarray, " gal"],
+    settings: Prepare,
+) -> Float[np.ndarray, " gal"]:
+    """Mean flux over the good pixels of the normalisation window (Doorenbos et al. 2024, section 2.2).
+
+    In the unit of `flux`; NaN where fewer than half of the window's pixels are good or the mean is not
+    positive.
+    """
+    stretch = 1.0 + np.asarray(z, dtype=np.float64) if settings.norm_frame == "rest" else np.ones(len(flux))
+    low, high = settings.norm_min * stretch[:, None], settings.norm_max * stretch[:, None]
+    use = (low <= grid.WAVE) & (high >= grid.WAVE) & (ivar > 0)
+    count = use.sum(axis=1)
+    mean = np.where(use, flux, 0.0).sum(axis=1) / np.maximum(count, 1)
+    return np.where((count >= 0.5 * (high - low)[:, 0]) & (mean > 0), mean, np.nan)
+
+
+def logarithm(
+    flux: Float[np.ndarray, "gal pix"], ivar: Float[np.ndarray, "gal pix"], floor: float
+) -> tuple[Float[np.ndarray, "gal pix"], Bool[np.ndarray, "gal pix"]]:
+    """Natural logarithm of normalised flux, and where it was measured: ivar > 0 and flux > `floor`.
+
+    Elsewhere interpolated linearly between the nearest measured pixels, constant beyond the last; NaN without
+    any.
+    """
+    mask = (ivar > 0) & (flux > floor)
+    return fill_gaps(np.log(np.where(mask, flux, 1.0)), mask), mask
+
+
+def fill_gaps(
+    values: Float[np.ndarray, "gal pix"], good: Bool[np.ndarray, "gal pix"]
+) -> Float[np.ndarray, "gal pix"]:
+    """`values` where `good`, else interpolated linearly, constant at the ends; rows without any are NaN."""
+    result = np.array(values, dtype=np.float64)
+    pixel = np.arange(values.shape[1])
+    for row, use in zip(result, good):
+        if not use.any():
+            row[:] = np.nan
+        elif not use.all():
+            row[~use] = np.interp(pixel[~use], pixel[use], row[use])
+    return result
