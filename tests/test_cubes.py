@@ -116,7 +116,7 @@ def test_damaged_compressed_data_are_noticed(tmp_path):
 READER = """
 import resource, sys
 import numpy as np
-from sanspec import cubes
+from sanspec.survey import cubes
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 limit = int(status["VmSize"].split()[0]) * 1024 + 60_000_000
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

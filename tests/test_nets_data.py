@@ -77,6 +77,29 @@ def test_augmentation_is_a_function_of_its_generator():
     assert not torch.equal(draws[0].images, draws[2].images)
 
 
+def test_images_in_eight_bits_come_back_within_half_a_step():
+    """A step of asinh(image / softening) is 16 / 255: 6 per cent of a bright pixel, 0.06 softenings of a faint."""
+    rng, softening = np.random.default_rng(2), np.array([0.05, 0.02, 0.03, 0.04, 0.15])
+    images = (softening[:, None, None] * np.sinh(rng.uniform(-3, 11, (4, 5, 8, 8)))).astype(np.float32)
+    held = data.galaxies(np.arange(4), images, 0, softening=softening.tolist())
+    assert held.images.dtype == torch.uint8 and held.nbytes() < 0.55 * 2 * images.size + 200
+    again = np.arcsinh(held.flux().numpy() / softening[:, None, None])
+    wanted = np.arcsinh(images / softening[:, None, None])
+    np.testing.assert_allclose(again, wanted, atol=0.5 * (data.HIGH - data.LOW) / 255 + 1e-4)
+    turned = data.augment(held.take(torch.tensor([1, 3])), "flips", 0, torch.Generator().manual_seed(0))
+    assert torch.equal(turned.flux().flatten(1).sort().values, held.flux()[[1, 3]].flatten(1).sort().values)
+
+
+def test_pixels_beyond_eight_bits_are_set_to_the_ends():
+    held = data.in_bytes(np.array([-1e6, 1e9], np.float32).reshape(1, 1, 1, 2), [0.1])
+    assert held.flatten().tolist() == [0, 255]
+
+
+def test_half_precision_images_are_nanomaggies_as_they_are():
+    galaxies = some()
+    assert torch.equal(galaxies.flux(), galaxies.images.float()) and galaxies.softening is None
+
+
 def test_unusable_galaxies_are_told_from_usable_ones():
     images, spectrum = np.zeros((4, 5, 8, 8)), np.zeros((4, 20))
     mask = np.ones((4, 20), bool)

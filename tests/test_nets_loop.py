@@ -142,6 +142,37 @@ def test_training_stops_when_patience_runs_out(sky, monkeypatch):
     )  # the first counts, then three without a better one
 
 
+def test_further_scores_stand_on_the_curve_and_can_choose_the_weights(sky):
+    """By a score of our own, larger or smaller the better; the random state of training is not touched."""
+    plain = trainer(sky, steps=12, valid_every=3)
+    plain.run()
+    values = iter([0.2, 0.9, float("nan"), 0.5])
+
+    def score(model):
+        assert not model.training and torch.is_inference_mode_enabled()
+        torch.rand(5)
+        return {"top1": next(values)}
+
+    scored = trainer(sky, steps=12, valid_every=3, regressor={"metric": "-top1"})
+    scored.score = score
+    scored.run()
+    assert [point["top1"] for point in scored.progress.valid][:2] == [0.2, 0.9]
+    assert scored.progress.best_step == 6 and scored.progress.best_value == -0.9
+    assert scored.progress.curve == plain.progress.curve
+
+
+def test_a_first_score_that_is_no_number_never_stays_the_best(sky, monkeypatch):
+    run, values = trainer(sky, steps=6, valid_every=2), iter([float("nan"), 3.0, 4.0])
+    monkeypatch.setattr(type(run.average.model), "validate", lambda *_: {"mse_log": next(values)})
+    run.run()
+    assert run.progress.best_step == 4 and run.progress.best_value == 3.0
+
+
+def test_a_metric_that_is_not_measured_is_one_line(sky):
+    with pytest.raises(SanspecError, match=r"train\.regressor\.metric='crps'; allowed: mse_log, with '-'"):
+        trainer(sky, steps=4, regressor={"metric": "crps"}).run()
+
+
 def test_the_learning_rate_rises_and_falls():
     settings = Regressor(steps=100, warmup=10, rate=0.5)
     rates = [loop.rate_at(step, settings) for step in range(100)]

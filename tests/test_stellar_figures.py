@@ -8,6 +8,7 @@ from populations import library_path
 from sanspec import config, store
 from sanspec.errors import SanspecError, Warn
 from sanspec.figures import fig04, fig08, fig09, fig10, populations, stellar_truth, style
+from sanspec.scores import populations as scores
 from sanspec.spectra import grid
 from sanspec.stellar import models, results
 from test_stellar_agreement import galaxy
@@ -91,6 +92,19 @@ def test_figure_8_counts_the_pairs_and_their_agreement(inputs):
     assert numbers["scores"]["firefly"]["metal_light"]["all"]["scatter"] > metal["all"]["scatter"]
     assert {"mean", "std"} <= set(numbers["scores"]["ppxf"]["vdisp"]["elliptical"])
     assert len(figure.axes) == 8
+    flat = numbers["numbers"]
+    assert flat["metal_within_010_ppxf"] == metal["all"]["within_0.1"]
+    assert flat["vdisp_std_spiral_ppxf"] == numbers["scores"]["ppxf"]["vdisp"]["spiral"]["std"]
+    assert flat["at_bound_predicted_ppxf"] == 0.0
+
+
+def test_the_summary_finds_its_numbers_in_the_figures(inputs):
+    """Every row of the summary that is read from figures 8 to 10 is one of their numbers."""
+    for module in (fig08, fig09, fig10):
+        _, numbers = draw(module, inputs)
+        source = f"figures/{module.__name__.split('.')[-1]}"
+        assert {row[0] for row in scores.rows()[source]} <= set(numbers["numbers"])
+        assert all(np.isfinite(numbers["numbers"][row[0]]) for row in scores.rows()[source])
 
 
 def test_figure_9_bins_by_quarter_dex_and_compares_with_both_relations(inputs):
@@ -101,7 +115,7 @@ def test_figure_9_bins_by_quarter_dex_and_compares_with_both_relations(inputs):
         np.allclose(np.diff(relation["bins"]["mass"]), 0.25) and sum(relation["bins"]["count"]) <= COUNT - 1
     )
     assert set(relation["against"]) == {"zahid2017", "gallazzi2005"}
-    assert np.isfinite(numbers["relation"]["offset_ppxf_minus_firefly"])
+    assert np.isfinite(numbers["numbers"]["offset_ppxf_minus_firefly"])
 
 
 def test_the_published_relations_are_those_published():

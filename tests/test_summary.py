@@ -11,14 +11,18 @@ from sanspec import __main__, config, store
 from sanspec.errors import SanspecError
 from sanspec.scores import summary, timing
 
+FIGURES = sorted({entry.source for entry in summary.ENTRIES if entry.source.startswith("figures/")})
 BENCHMARK = "s\th:m:s\tmax_rss\tmax_vms\tio_in\tcpu_time\n"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     paths = fake_run.make(tmp_path_factory.mktemp("run"))
-    numbers = {entry.key.split(".")[0]: 0.25 for entry in summary.ENTRIES if entry.source == "figures/fig05"}
-    store.write_json(paths.folder / "figures" / "fig05.json", {"run": "main", "n": 60} | numbers)
+    for source in FIGURES:
+        keys = [entry.key for entry in summary.ENTRIES if entry.source == source]
+        numbers = dict.fromkeys((key.removeprefix("numbers.") for key in keys), 0.25)
+        content = {"numbers": numbers} if keys[0].startswith("numbers.") else numbers
+        store.write_json(paths.folder / f"{source}.json", {"run": "main", "n": 60} | content)
     write_benchmarks(
         paths.folder / "benchmarks", train_diff_coarse=100.5, train_regressor=20.0, baselines=7.0
     )
@@ -33,9 +37,14 @@ def write_benchmarks(folder, **seconds):
         )
 
 
+def figures(run):
+    """Files of numbers of the figures."""
+    return [run.folder / f"{source}.json" for source in FIGURES]
+
+
 def command(run, folder, **changes):
     (folder / "config.yaml").write_text("{}")
-    numbers = [*sorted((run.folder / "tables").glob("*.json")), run.folder / "figures" / "fig05.json"]
+    numbers = [*sorted((run.folder / "tables").glob("*.json")), *figures(run)]
     options = {
         "config": [folder / "config.yaml"],
         "run": ["main"],
@@ -134,7 +143,7 @@ def test_what_could_not_be_measured_is_null(run, tmp_path):
     numbers["numbers"]["bias"] = np.nan
     store.write_json(tmp_path / "tables" / "redshift.json", numbers)
     others = [path for path in (run.folder / "tables").glob("*.json") if path.stem != "redshift"]
-    rest = [*others, run.folder / "figures" / "fig05.json"]
+    rest = [*others, *figures(run)]
     line = command(run, tmp_path, numbers=[tmp_path / "tables" / "redshift.json", *rest])
     assert __main__.main(line) == 0
     assert json.loads((tmp_path / "summary.json").read_text())["bias"] is None

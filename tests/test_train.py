@@ -15,6 +15,7 @@ from conftest import ROOT
 from sanspec import config, store
 from sanspec.__main__ import main
 from sanspec.config import NETWORKS
+from sanspec.nets import lease
 
 TINY = ROOT / "config" / "tiny.yaml"
 
@@ -47,6 +48,8 @@ def test_each_network_trains_and_leaves_weights_and_a_readable_record(sky, tmp_p
     assert [point["step"] for point in record["valid"]] == [15, 30] and record["best_step"] in (15, 30)
     assert record["weights"] == store.digest(tmp_path / f"{network}.safetensors")
     assert record["settings"]["steps"] == 30 and record["environment"]["device"] == "cpu"
+    assert record["valid_galaxies"] == 12 and record["metric"] in record["valid"][0]
+    assert record["cost"]["parameters"] == record["parameters"] and record["cost"]["flop"] > 1e8
     assert not (tmp_path / "state").exists()
     assert list((tmp_path / "tb").glob("events.out.tfevents.*"))
 
@@ -60,10 +63,10 @@ def spawned(arguments):
     )
 
 
-def slow(tmp_path):
+def slow(tmp_path, more=""):
     """Settings of a training long enough to be killed in, with a checkpoint after every step."""
     path = tmp_path / "slow.yaml"
-    path.write_text(TINY.read_text().replace("regressor: {steps: 30", "regressor: {steps: 90"))
+    path.write_text(TINY.read_text().replace("regressor: {steps: 30", f"regressor: {{{more}steps: 90"))
     path.write_text(path.read_text().replace("train:\n", "train:\n  checkpoint: 0.001\n"))
     return path
 
@@ -103,7 +106,64 @@ def test_a_twin_is_refused_and_an_interrupted_one_under_other_settings_too(sky, 
     assert len([line for line in said if "another settings: steps was 90, now 30" in line]) == 1
 
 
+def test_two_processes_train_one_network_and_end_on_sigterm_with_a_state_that_one_goes_on_from(sky, tmp_path):
+    settings, state = slow(tmp_path, "dropout: 0, "), tmp_path / "state"
+    process = spawned(command(sky, tmp_path, settings=settings, state=state, gpus=2))
+    wait_for(state / "state.safetensors", process)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate()[1]
+    assert "2 x cpu" in said and "SIGTERM at step" in said and process.returncode not in (0, None)
+    assert not (tmp_path / "regressor.safetensors").exists() and (state / "state.safetensors").exists()
+    assert main(command(sky, tmp_path, settings=settings, state=state)) == 0
+    resumed = json.loads((tmp_path / "regressor.json").read_text())
+    assert main(command(sky, tmp_path / "whole", settings=settings)) == 0
+    whole = json.loads((tmp_path / "whole" / "regressor.json").read_text())
+    assert resumed["step"] == whole["step"] == 90
+    np.testing.assert_allclose(resumed["curve"]["loss"], whole["curve"]["loss"], rtol=1e-2)
+
+
+def test_what_a_training_costs_is_said_before_it_starts(sky, tmp_path, caplog):
+    caplog.set_level("INFO")
+    assert main(command(sky, tmp_path)) == 0
+    told = next(line for line in caplog.messages if "GFLOP a galaxy" in line)
+    assert all(word in told for word in ("M parameters", "FLOP in all", "about", "GB of memory"))
+    assert caplog.messages.index(told) < next(
+        k for k, line in enumerate(caplog.messages) if "step 15" in line
+    )
+
+
+def test_images_held_in_eight_bits_take_half_the_room_and_train_as_well(sky, tmp_path):
+    records = {}
+    for kind in ("half", "byte"):
+        settings = tmp_path / f"{kind}.yaml"
+        settings.write_text(TINY.read_text().replace("train:\n", f"train:\n  images: {kind}\n"))
+        assert main(command(sky, tmp_path / kind, settings=settings)) == 0
+        records[kind] = json.loads((tmp_path / kind / "regressor.json").read_text())
+    saved = records["half"]["cost"]["bytes_data"] - records["byte"]["cost"]["bytes_data"]
+    assert saved == pytest.approx(56 * 5 * 64 * 64, abs=100)
+    assert records["byte"]["best_value"] == pytest.approx(records["half"]["best_value"], rel=0.05)
+
+
 # ------------------------------------------------------------------------------------------- bad input
+
+
+def test_two_processes_that_ask_for_one_device_are_told_apart(sky, tmp_path, capsys, monkeypatch):
+    """On a made-up device: the second is refused before torch is asked for it."""
+    monkeypatch.setattr(lease.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    with lease.exclusive(lease.folder() / "7.lock") as mine:
+        assert mine
+        assert main(command(sky, tmp_path, device="auto")) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and "every offered GPU is in use (7 by process" in said[0]
+
+
+def test_a_batch_that_two_processes_cannot_share_is_refused(sky, tmp_path):
+    settings = tmp_path / "odd.yaml"
+    settings.write_text(TINY.read_text().replace("steps: 30, batch: 16", "steps: 30, batch: 15"))
+    process = spawned(command(sky, tmp_path, settings=settings, gpus=2))
+    said = process.communicate()[1]
+    assert process.returncode != 0 and "batch=15; allowed: a multiple of the 2 processes" in said
 
 
 def spoilt(tmp_path, change):

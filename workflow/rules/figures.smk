@@ -13,6 +13,12 @@ PRODUCTS = {
     "redshift_numbers": rules.redshift.output.numbers,
     "quality": rules.quality.output.table,
     "quality_numbers": rules.quality.output.numbers,
+    "indices": rules.indices.output.table,
+    "templates": rules.templates.output,
+    "ppxf": "results/{run}/tables/ppxf.parquet",
+    "ppxf_models": "results/{run}/tables/ppxf_models.h5",
+    "firefly": "results/{run}/tables/firefly.parquet",
+    "firefly_models": "results/{run}/tables/firefly_models.h5",
     "lick": rules.lick.output.table,
     "lick_numbers": rules.lick.output.numbers,
     "classes": rules.classify.output.table,
@@ -31,9 +37,16 @@ FIGURES = {
     "fig01": ("objects", "images"),
     "fig02": ("spectra", "images", "objects", "predicted", "redshifts", "quality"),
     "fig03": (),
+    "fig04": (
+        *("predicted", "images", "objects"),
+        *("ppxf", "ppxf_models", "firefly", "firefly_models"),
+    ),
     "fig05": ("quality", "quality_numbers"),
     "fig06": ("redshifts", "redshift_numbers"),
     "fig07": ("lick", "lick_numbers"),
+    "fig08": ("ppxf", "firefly", "objects"),
+    "fig09": ("ppxf", "firefly", "objects", "indices"),
+    "fig10": ("ppxf", "firefly"),
     "fig11": ("bimodality", "bimodality_numbers"),
     "fig12": ("classes", "classes_numbers"),
     "learning": ("records",),
@@ -42,6 +55,7 @@ if RUNS["main"].survey.source == "mock":
     FIGURES |= {
         "mocksky": ("cubes", "truth", "sky_spectra"),
         "mockpopulation": ("truth", "population"),
+        "stellar_truth": ("ppxf", "firefly", "truth", "templates", "objects"),
     }
 
 

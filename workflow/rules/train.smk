@@ -4,6 +4,7 @@ INPUTS   results/<run>/prepared/{spectra.h5,images.h5,statistics.json}
 OUTPUTS  results/<run>/nets/<network>.safetensors and .json; TensorBoard logs under results/<run>/tensorboard
 
 No source files are inputs: a refactor must not train again. A killed job resumes from results/<run>/nets/.state.
+With train.devices above 1 as many GPUs train one network together; `--resources gpu=0` is the CPU in any case.
 """
 
 
@@ -24,14 +25,14 @@ rule train:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        gpu=1,
+        gpu=lambda wildcards: RUNS[wildcards.run].train.devices,
         runtime=2880,
         mem_mb=16000,
     params:
         settings=lambda wildcards: {
             key: value
             for key, value in section("train")(wildcards)["train"].items()
-            if key not in NETWORKS or key == wildcards.network
+            if key not in {*NETWORKS, "devices"} or key == wildcards.network
         },
     shell:
         "python -m sanspec train --config results/{wildcards.run}/config.yaml --network {wildcards.network}"

@@ -63,7 +63,7 @@ def complain(status: int, body: bytes) -> None:
 
 
 def read(
-    lines: Iterable[str], columns: Sequence[Column] = COLUMNS, block: int = 20000
+    lines: Iterable[str], columns: Sequence[Column] = COLUMNS, block: int = 2000
 ) -> Iterator[pd.DataFrame]:
     """Rows of a CSV answer in blocks, typed: ids uint64, integers and reals float64 (NULL is NaN), text str.
 

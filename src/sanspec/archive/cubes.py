@@ -20,6 +20,7 @@ from sanspec.survey import cubes
 from sanspec.survey.fitsrows import Damaged
 
 NAME = "sdss.npz"
+_LABELS = 20_000  # labels read at a time
 
 
 def obtain(session: Session, settings: Acquire, progress: Callable[[int], None] = int) -> tuple[Path, dict]:
@@ -100,11 +101,18 @@ def read_pairs(path: Path) -> tuple[UInt64[np.ndarray, "gal id"], tuple[str, ...
     with cubes.Member(path, "labels") as labels:
         field = next((name for name in labels.dtype.names if name.lower() == "objid"), None)
         wide = field is not None and labels.dtype[field].kind in "iu" and labels.dtype[field].itemsize == 8
-        objid = labels.read(0, len(labels))[field].astype(np.uint64) if wide else np.zeros(0, np.uint64)
+        objid = _column(labels, field) if wide else np.zeros(0, np.uint64)
     ids, first = np.unique(specobjid, return_index=True)
     if not objid.any():
         return ids[:, None], ("specObjID",)
     return np.stack([ids, objid[first]], axis=1), ("specObjID", "objID")
+
+
+def _column(labels: cubes.Member, name: str) -> UInt64[np.ndarray, " gal"]:
+    """One field of the labels, read in blocks: all 64 fields of 659,857 galaxies are 0.2 GB."""
+    starts = range(0, len(labels), _LABELS)
+    parts = (labels.read(first, min(_LABELS, len(labels) - first))[name] for first in starts)
+    return np.concatenate([np.zeros(0, np.uint64), *(part.astype(np.uint64) for part in parts)])
 
 
 @contextmanager

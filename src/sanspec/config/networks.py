@@ -34,6 +34,10 @@ class Network(Section):
     patience: int = Field(
         0, ge=0, description="stop after this many validations without a better metric; 0: never"
     )
+    metric: str = Field(
+        "",
+        description="validation score that chooses the weights and ends the training, the smaller the better; -NAME: the larger; empty: the network's own",
+    )
     encoder: Literal["small", "resnet18", "resnet50"] = Field("small", description="image encoder")
     encoder_widths: tuple[Count, ...] = Field(
         (32, 64, 96), description="channels of the small encoder's stages, each half as fine"
@@ -151,6 +155,18 @@ class Train(Nest):
         0, ge=0, description="batches, noise and first weights are functions of (seed, network, step)"
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the forward pass")
+    compile: bool = Field(
+        False,
+        description="torch.compile with CUDA graphs; on the CPU, where it gains nothing, it is left off in any case",
+    )
+    devices: Count = Field(
+        1,
+        description="GPUs that train one network together, each with its share of every batch; the numbers stay the same up to rounding",
+    )
+    images: Literal["half", "byte"] = Field(
+        "half",
+        description="how images are held in the device's memory: half precision, or 8 bits of asinh(image / softening), half as large",
+    )
     bin: Literal[1, 2, 4] = Field(2, description="image pixels binned to one, in each direction")
     crop: int = Field(
         4,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from sanspec.config import Config
 from sanspec.errors import SanspecError, Warn
-from sanspec.figures import galaxies, populations, style
+from sanspec.figures import density, galaxies, populations, style
 from sanspec.spectra import grid
 from sanspec.stellar import models, results
 
@@ -42,17 +42,17 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
         flux = galaxies.read_rows(inputs["predicted"], "flux", ids)[0].astype(float)
         model = models.read(inputs[f"{code}_models"], ids, "predicted")
         show(wide, flux, {name: model[name][0] for name in ("stars", "gas", "mask")}, row["z"])
-        wide.text(0.01, 0.96, describe(row), va="top", fontsize=6.8, transform=wide.transAxes, bbox=_PAPER)
+        wide.text(
+            0.01, 0.96, describe(row), va="top", fontsize=6.8, transform=wide.transAxes, bbox=density.PAPER
+        )
         image = galaxies.read_rows(inputs["images"], "images", ids)[0].astype(np.float32)
         galaxies.show(picture, galaxies.colour(image * galaxies.WEIGHTS, settings.figures))
-    panels[-1, 0].legend(loc="upper right", ncols=2, fontsize=6.5, borderpad=0.2, handlelength=1.3)
+    handles = {label: line for axes in panels[:, 0] for line, label in zip(*axes.get_legend_handles_labels())}
+    figure.legend(handles.values(), handles, loc="outside upper left", ncols=4, fontsize=7, borderpad=0.0)
     panels[-1, 0].set_xlabel(style.REST_WAVE)
     figure.supylabel(style.REST_FLUX, fontsize=8.5)
     keys = ["code", "specobjid", "name", "morphology", "z", *WRITTEN]
     return figure, {"n": len(chosen), "rule": RULE, "fits": chosen[keys].to_dict("records")}
-
-
-_PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.0}
 
 
 def examples(inputs: Mapping[str, Path]) -> pd.DataFrame:
@@ -98,7 +98,7 @@ def show(axes: Axes, flux: Float[np.ndarray, " pix"], model: Mapping[str, np.nda
     top = 1.35 * np.nanpercentile(model["stars"][fitted], 99) if fitted.any() else 2.0
     axes.plot(rest, np.where(used, flux - fit, np.nan) - 0.12 * top, color="0.45", lw=0.4, label="residual")
     axes.axhline(-0.12 * top, color="0.6", lw=0.4, ls=":")
-    axes.set(xlim=(low, high), ylim=(-0.3 * top, 1.3 * top))
+    axes.set(xlim=(low, high), ylim=(-0.3 * top, 1.55 * top))
 
 
 def masked(axes: Axes, rest: np.ndarray, used: Bool[np.ndarray, " pix"], limits: tuple[float, float]) -> None:

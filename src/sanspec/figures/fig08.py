@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sanspec.config import Config
+from sanspec.errors import Warn
 from sanspec.figures import populations, style
 from sanspec.stellar import agreement
 
@@ -31,7 +33,19 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
         row[0].set_ylabel(f"{populations.CODES[code]}: fraction of the class")
     headline(panels[1, 3], numbers)
     figure.supxlabel("observed minus predicted; beside each class its size and median", fontsize=7.5)
-    return figure, {"n": max(map(len, tables.values())), "scores": numbers}
+    scores = {"numbers": flat(tables, numbers), "scores": numbers}
+    return figure, {"n": max(map(len, tables.values()))} | scores
+
+
+def flat(tables: Mapping[str, pd.DataFrame], numbers: Mapping[str, Mapping]) -> dict[str, float]:
+    """The numbers of the run's summary, by name and code; the parts of the predicted spectra at a bound of a fit."""
+    found = {}
+    for code, table in tables.items():
+        bound = (table["warn_predicted"] & int(Warn.AT_BOUND)) > 0
+        own = agreement.headline(numbers[code], style.MORPHOLOGIES)
+        found |= {f"{name}_{code}": value for name, value in own.items()}
+        found[f"at_bound_predicted_{code}"] = float(bound.mean())
+    return found
 
 
 def headline(axes: Axes, numbers: Mapping[str, Mapping]) -> None:

@@ -79,8 +79,11 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     bar.set_label(r"$D_n4000$ of the predicted spectrum")
     both = tables["ppxf"].merge(tables["firefly"], on="specobjid", suffixes=("_ppxf", "_firefly"))
     offset = both["metal_light_ppxf"] - both["metal_light_firefly"]
-    numbers["offset_ppxf_minus_firefly"] = float(np.median(offset)) if len(both) else np.nan
-    return figure, {"n": max(map(len, tables.values())), "relation": numbers}
+    found = {"offset_ppxf_minus_firefly": float(np.median(offset)) if len(both) else np.nan}
+    for code in tables:
+        found[f"spearman_{code}"] = numbers[code]["spearman"]
+        found |= {f"rms_{name}_{code}": gap["rms"] for name, gap in numbers[code]["against"].items()}
+    return figure, {"n": max(map(len, tables.values())), "numbers": found, "relation": numbers}
 
 
 def read(inputs: Mapping[str, Path], code: str) -> pd.DataFrame:

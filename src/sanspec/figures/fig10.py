@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
 from sanspec.config import Config
-from sanspec.figures import populations, style
+from sanspec.figures import density, populations, style
 from sanspec.figures.populations import QUANTITIES
 from sanspec.stellar import agreement
 
@@ -41,14 +41,22 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     norm = TwoSlopeNorm(0.0, -deep, deep)
     for axes, (code, table) in zip(panels, tables.items()):
         cloud(axes, table, norm, right, top)
-        axes.text(
-            0.03, 0.97, caption(code, numbers[code]), va="top", linespacing=1.4, transform=axes.transAxes
-        )
+        looks = {"va": "top", "linespacing": 1.4, "transform": axes.transAxes, "bbox": density.PAPER}
+        axes.text(0.03, 0.97, caption(code, numbers[code]), **looks)
         axes.set_xlabel(QUANTITIES["metal_light"].difference)
     panels[0].set_ylabel(QUANTITIES["log_age_light"].difference)
     bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=panels, pad=0.01)
     bar.set_label(QUANTITIES["ebv_stars"].difference)
-    return figure, {"n": max(map(len, tables.values())), "degeneracy": numbers}
+    found = {f"{name}_{code}": value for code in tables for name, value in flat(numbers[code]).items()}
+    return figure, {"n": max(map(len, tables.values())), "numbers": found, "degeneracy": numbers}
+
+
+def flat(numbers: Mapping) -> dict[str, float]:
+    """Correlations and the angle [deg] of one code, by name; NaN where there are too few pairs."""
+    known = np.array(numbers.get("correlation", np.full((3, 3), np.nan)))
+    found = {"age_metal": known[0, 1], "age_ebv": known[1, 2], "metal_ebv": known[0, 2]}
+    found = {f"correlation_{name}": float(value) for name, value in found.items()}
+    return found | {"angle": numbers.get("angle", np.nan)}
 
 
 def cloud(axes: Axes, table: pd.DataFrame, norm: TwoSlopeNorm, right: float, top: float) -> None:

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from sanspec.archive.emiles import read_templates
 from sanspec.config import Config
 from sanspec.errors import SanspecError
-from sanspec.figures import populations, style
+from sanspec.figures import density, populations, style
 from sanspec.stellar import results, truth
 from sanspec.store import read_table
 
@@ -39,6 +39,7 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
             scatter(axes, table, own, name)
             caption(axes, numbers[code][name]["all"], name)
         row[0].set_ylabel(f"{populations.CODES[code]}: {row[0].get_ylabel()}")
+    panels[0, 3].tick_params(labelbottom=True)
     key(panels[1, 3])
     figure.supxlabel("signal to noise of the fit, per pixel", fontsize=8.5)
     return figure, {"n": max(map(len, tables.values())), "scores": numbers}
@@ -98,7 +99,8 @@ def caption(axes: Axes, numbers: Mapping, name: str) -> None:
     text = f"bias {form.format(numbers['bias'])}, scatter {form.format(numbers['scatter']).lstrip('+')}"
     if numbers["with_errors"]:
         text += f"\nwithin 1$\\sigma$: {100 * numbers['coverage']:.0f}% of {numbers['with_errors']}"
-    axes.text(0.03, 0.97, text, va="top", fontsize=6.5, transform=axes.transAxes)
+    looks = {"va": "top", "fontsize": 6.5, "transform": axes.transAxes, "bbox": density.PAPER}
+    axes.text(0.03, 0.97, text, **looks)
 
 
 def key(axes: Axes) -> None:

@@ -122,18 +122,21 @@ def load(path: Path, name: str, train: Train | None = None) -> tuple[nn.Module, 
         raise SanspecError(
             f"{path} holds the network {header.get('network')!r}, not {name!r}: give the right file"
         )
+    held, layout = _described(path, name, header)
     if train is not None:
-        _same_settings(path, name, header, train)
-    model, layout = _rebuilt(path, name, header)
+        _same_settings(path, name, held, train)
+    model = build(name, held, layout)
     fill(model, tensors, path)
     return model.eval().requires_grad_(False), layout
 
 
-def _same_settings(path: Path, name: str, header: dict, train: Train) -> None:
+def _same_settings(path: Path, name: str, old: Train, train: Train) -> None:
     """Refuses a checkpoint of another preset, naming the first setting that differs."""
-    wanted = getattr(train, name).model_dump(mode="json") | {key: getattr(train, key) for key in SHARED}
-    held = header["settings"] | header["shared"]
-    for key in sorted(wanted.keys() | held.keys()):
+    wanted, held = (
+        getattr(each, name).model_dump(mode="json") | {key: getattr(each, key) for key in SHARED}
+        for each in (train, old)
+    )
+    for key in sorted(wanted):
         if wanted.get(key) != held.get(key):
             section = "train" if key in SHARED else f"train.{name}"
             raise SanspecError(
@@ -142,17 +145,16 @@ def _same_settings(path: Path, name: str, header: dict, train: Train) -> None:
             )
 
 
-def _rebuilt(path: Path, name: str, header: dict) -> tuple[nn.Module, Layout]:
-    """The network a checkpoint's header describes, its weights still to be filled in."""
+def _described(path: Path, name: str, header: dict) -> tuple[Train, Layout]:
+    """The settings and the layout in a checkpoint's header; settings newer than it have their defaults."""
     try:
         train = Train.model_validate({name: header["settings"], **header["shared"]})
-        layout = Layout(**header["layout"])
+        return train, Layout(**header["layout"])
     except (ValidationError, KeyError, TypeError) as fault:
         reason = str(fault).splitlines()[0]
         raise SanspecError(
             f"{path} was written by another version of sanspec ({reason}): train again"
         ) from None
-    return build(name, train, layout), layout
 
 
 def load_all(

@@ -7,6 +7,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sanspec.nets import parallel
 from sanspec.nets.data import Galaxies
 from sanspec.nets.diffusion import Standard
 from sanspec.nets.encoders import ImageEncoder, Stages
@@ -103,11 +104,10 @@ class Contrastive(nn.Module):
         return functional.normalize(self.spectrum(standard).float(), dim=1)
 
     def loss(self, batch: Galaxies) -> Float[Tensor, ""]:
-        """The contrastive loss of a batch."""
+        """The contrastive loss of a batch, each galaxy against those of all ranks."""
         scale = self.log_scale.exp().clamp(max=100.0)
-        return LOSSES[self.settings.loss](
-            self.embed_images(batch), self.embed_spectra(*self.spectra(batch)), scale
-        )
+        images, spectra = self.embed_images(batch), self.embed_spectra(*self.spectra(batch))
+        return LOSSES[self.settings.loss](parallel.gather(images), parallel.gather(spectra), scale)
 
     def validate(self, batches: list[Galaxies]) -> dict[str, float]:
         """Loss over all validation galaxies at once, and how often the own spectrum is first, or among the

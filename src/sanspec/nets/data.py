@@ -2,21 +2,27 @@
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
+
+from sanspec.nets import parallel
+
+LOW, HIGH = -4.0, 12.0  # asinh(nanomaggies / softening) held in 8 bits: -27 to 80,000 times the softening
 
 
 @dataclass(frozen=True)
 class Galaxies:
     """Images and spectra of a set of galaxies, row by row.
 
-    specobjid: (gal) uint64, on the host. images: (gal, band, y, x) nanomaggies, half precision. offset: (gal,
-    2) first row and column of the crop that networks see. coarse, coarse_mask, fine, fine_mask: (gal, pix)
-    natural log of the normalised flux and which pixels count; None where no network asks for them.
+    specobjid: (gal) uint64, on the host. images: (gal, band, y, x) nanomaggies in half precision, or 8-bit
+    asinh where `softening` (band) is given. offset: (gal, 2) first row and column of the crop that networks
+    see. coarse, coarse_mask, fine, fine_mask: (gal, pix) natural log of the normalised flux and which pixels
+    count; None where no network asks for them.
     """
 
     specobjid: np.ndarray
@@ -26,14 +32,27 @@ class Galaxies:
     coarse_mask: Bool[Tensor, "gal coarse"] | None = None
     fine: Shaped[Tensor, "gal pix"] | None = None
     fine_mask: Bool[Tensor, "gal pix"] | None = None
+    softening: Float[Tensor, " band"] | None = None
 
     def __len__(self) -> int:
         return len(self.specobjid)
 
     def take(self, rows: Int[Tensor, " row"]) -> "Galaxies":
-        """The galaxies at `rows`, in that order."""
-        tensors = {name: tensor[rows] for name, tensor in self._tensors().items()}
+        """The galaxies at `rows`, in that order; rows that lie on the host spare a GPU the wait."""
+        here = rows.to(self.images.device, non_blocking=True)
+        tensors = {name: tensor[here] for name, tensor in self._tensors().items() if name != "softening"}
         return replace(self, specobjid=self.specobjid[rows.cpu().numpy()], **tensors)
+
+    def flux(self) -> Float[Tensor, "gal band y x"]:
+        """The images in nanomaggies, single precision."""
+        if self.softening is None:
+            return self.images.float()
+        scaled = self.images.float() * ((HIGH - LOW) / 255) + LOW
+        return scaled.sinh() * self.softening[:, None, None]
+
+    def nbytes(self) -> int:
+        """Memory that the tensors take."""
+        return sum(tensor.nbytes for tensor in self._tensors().values())
 
     def to(self, device: torch.device | str) -> "Galaxies":
         """The same galaxies on `device`."""
@@ -45,10 +64,19 @@ class Galaxies:
         return {name: value for name, value in held.items() if isinstance(value, Tensor)}
 
 
-def galaxies(specobjid: np.ndarray, images: np.ndarray, crop: int, **spectra: np.ndarray) -> Galaxies:
-    """Galaxies from arrays, held in half precision, cropped centrally by `crop` pixels in all.
+def galaxies(
+    specobjid: np.ndarray,
+    images: np.ndarray,
+    crop: int,
+    softening: Sequence[float] | None = None,
+    **spectra: np.ndarray,
+) -> Galaxies:
+    """Galaxies from arrays, cropped centrally by `crop` pixels in all; held in half precision, the images in 8
+    bits where their `softening` per band [nanomaggies] is given (a step is 6 per cent of a bright pixel's
+    flux, 0.06 softenings of a faint one's).
 
-    `spectra` holds `coarse` and `coarse_mask`, `fine` and `fine_mask`, or both pairs.
+    images: nanomaggies, or 8 bits already. `spectra` holds `coarse` and `coarse_mask`, `fine` and
+    `fine_mask`, or both pairs.
     """
     tensors = {
         name: torch.from_numpy(
@@ -56,9 +84,21 @@ def galaxies(specobjid: np.ndarray, images: np.ndarray, crop: int, **spectra: np
         )
         for name, array in spectra.items()
     }
+    if softening is not None:
+        tensors["softening"] = torch.tensor(softening, dtype=torch.float32)
+        images = images if images.dtype == np.uint8 else in_bytes(images, softening)
     offset = torch.full((len(images), 2), crop // 2, dtype=torch.int64)
-    stamps = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float16))
+    kind = np.float16 if softening is None else np.uint8
+    stamps = torch.from_numpy(np.ascontiguousarray(images, dtype=kind))
     return Galaxies(np.asarray(specobjid, dtype=np.uint64), stamps, offset, **tensors)
+
+
+def in_bytes(
+    images: Float[np.ndarray, "gal band y x"], softening: Sequence[float]
+) -> UInt8[np.ndarray, "gal band y x"]:
+    """asinh(image / softening) between LOW and HIGH in 256 even steps; what lies beyond is set to the ends."""
+    scaled = np.arcsinh(images / np.asarray(softening, np.float32)[:, None, None])
+    return np.rint((scaled.clip(LOW, HIGH) - LOW) * (255 / (HIGH - LOW))).astype(np.uint8)
 
 
 def usable(images: np.ndarray, spectrum: np.ndarray, mask: np.ndarray) -> Bool[np.ndarray, " gal"]:
@@ -93,15 +133,18 @@ def rows_of_step(count: int, batch: int, seed: int, step: int) -> Int[Tensor, " 
 
 
 def augment(batch: Galaxies, symmetries: str, crop: int, generator: torch.Generator) -> Galaxies:
-    """The batch with each image flipped, transposed and cropped at random; spectra are left alone."""
-    images, count = batch.images, len(batch)
+    """The batch with each image flipped, transposed and cropped at random; spectra are left alone.
+
+    Of several ranks each draws for the whole batch and keeps what is its own.
+    """
+    images, count = batch.images, len(batch) * parallel.ranks()
     axes = {"dihedral": 3, "flips": 2, "none": 0}[symmetries]
     for axis in range(axes):
-        chosen = torch.rand(count, generator=generator).to(images.device) < 0.5
+        chosen = parallel.rows(torch.rand(count, generator=generator)).to(images.device) < 0.5
         turned = images.transpose(-1, -2) if axis == 2 else images.flip(-1 - axis)
         images = torch.where(chosen[:, None, None, None], turned, images)
-    offset = torch.randint(0, crop + 1, (count, 2), generator=generator).to(images.device)
-    return replace(batch, images=images, offset=offset)
+    offset = parallel.rows(torch.randint(0, crop + 1, (count, 2), generator=generator))
+    return replace(batch, images=images, offset=offset.to(images.device))
 
 
 def cropped(

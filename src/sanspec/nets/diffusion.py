@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
+from sanspec.nets import parallel
 from sanspec.nets.data import Galaxies
 from sanspec.nets.encoders import Context, ImageEncoder
 from sanspec.nets.sampler import cosine_levels
@@ -25,8 +26,10 @@ VALID_LEVELS = 4  # noise levels a galaxy in the validation loss
 
 
 def masked_mean(values: Float[Tensor, "gal pix"], mask: Bool[Tensor, "gal pix"]) -> Float[Tensor, ""]:
-    """Mean over the pixels that count; 0 where none does."""
-    return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)
+    """Mean over the pixels that count, so weighted that the mean over ranks is that of the whole batch; 0 where
+    none does.
+    """
+    return torch.where(mask, values, 0).sum() / parallel.mean(mask.sum().float()).clamp(min=1)
 
 
 class Standard(nn.Module):
@@ -176,9 +179,9 @@ class Diffusion(nn.Module):
         """
         context, (clean, mask, condition) = self.encode(batch), self.target(batch)
         times, device = self.settings.levels, clean.device
-        count = len(clean) * times
+        count = len(clean) * times * parallel.ranks()
         uniform = (torch.randperm(count, device=device) + torch.rand(count, device=device)) / count
-        normal = torch.randn(count, self.pixels, device=device)
+        uniform, normal = map(parallel.rows, (uniform, torch.randn(count, self.pixels, device=device)))
         several = (part.repeat_interleave(times, 0) for part in (clean, mask, condition))
         loss = self.denoising_loss(context.repeat(times), *several, uniform, normal)
         if self.sketch is None:
@@ -271,8 +274,9 @@ class FineDiffusion(Diffusion):
         coarse = batch.coarse.float()
         clean = self.standard(batch.fine.float() - self.base(coarse))
         if self.training:
-            amount = self.settings.condition_noise * torch.rand(len(coarse), 1, device=coarse.device)
-            coarse = coarse + amount * torch.randn_like(coarse)
+            whole = len(coarse) * parallel.ranks(), coarse.shape[1]
+            amount = self.settings.condition_noise * torch.rand(whole[0], 1, device=coarse.device)
+            coarse = coarse + parallel.rows(amount * torch.randn(whole, device=coarse.device))
         return clean, batch.fine_mask, self.condition(coarse, len(coarse))
 
     def restore(

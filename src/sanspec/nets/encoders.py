@@ -1,5 +1,6 @@
 """Encoders: residual networks in one and two dimensions, and what an image tells the other networks."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -8,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sanspec.nets.data import Galaxies, cropped
+from sanspec.nets.parallel import SharedNorm
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d}
 POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
-BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
 
 
 class Context(NamedTuple):
@@ -117,13 +118,13 @@ class Unit(nn.Module):
             step = stride if number == strided else 1
             layers += [
                 CONV[dim](start, stop, kernel, step, kernel // 2, bias=False),
-                BATCH_NORM[dim](stop),
+                SharedNorm(stop),
                 nn.ReLU(),
             ]
         self.body = nn.Sequential(*layers[:-1])
         self.skip = nn.Identity()
         if stride != 1 or before != after:
-            self.skip = nn.Sequential(CONV[dim](before, after, 1, stride, bias=False), BATCH_NORM[dim](after))
+            self.skip = nn.Sequential(CONV[dim](before, after, 1, stride, bias=False), SharedNorm(after))
 
     def forward(self, x: Float[Tensor, "gal before *place"]) -> Float[Tensor, "gal after *coarse"]:
         return functional.relu(self.body(x) + self.skip(x))
@@ -137,7 +138,7 @@ class ResNet(nn.Module):
         counts, bottleneck = {18: ((2, 2, 2, 2), False), 50: ((3, 4, 6, 3), True)}[depth]
         stem = [
             CONV[dim](before, 64, 7, 2, 3, bias=False),
-            BATCH_NORM[dim](64),
+            SharedNorm(64),
             nn.ReLU(),
             POOL[dim](3, 2, 1),
         ]
@@ -178,9 +179,9 @@ class Apertures(nn.Module):
         """asinh magnitudes (Lupton et al. 1999) of each band and radius, sign reversed."""
         return torch.asinh(torch.einsum("gbyx,ryx->gbr", images, self.weight) / self.noise).flatten(1)
 
-    def fit(self, images: Shaped[Tensor, "gal band y x"]) -> None:
-        """Mean and whitening from the training images."""
-        features = torch.cat([self.magnitudes(block.float()) for block in images.split(1024)]).double()
+    def fit(self, blocks: Iterable[Float[Tensor, "gal band y x"]]) -> None:
+        """Mean and whitening from the training images, block by block."""
+        features = torch.cat([self.magnitudes(block) for block in blocks]).double()
         self.mean.copy_(features.mean(0))
         values, vectors = torch.linalg.eigh(
             torch.cov(features.T) if len(features) > 1 else torch.eye(self.channels).double()
@@ -241,12 +242,13 @@ class ImageEncoder(nn.Module):
     def fit(self, galaxies: Galaxies) -> None:
         """What is measured on the training images before training."""
         if self.apertures is not None:
-            self.apertures.fit(galaxies.images)
+            rows = torch.arange(len(galaxies)).split(1024)
+            self.apertures.fit(galaxies.take(part).flux() for part in rows)
 
     def forward(
         self, galaxies: Galaxies
     ) -> tuple[Float[Tensor, "gal token channel"], Float[Tensor, "gal feature"]]:
-        images = galaxies.images.float()
+        images = galaxies.flux()
         maps = self.trunk(self.stamp(images, galaxies.offset)).flatten(2)
         parts = [maps.mean(2), maps.amax(2)] if self.small else [maps.mean(2)]
         if self.apertures is not None:

@@ -2,7 +2,7 @@
 
 What happens at a step is a function of (seed, network, step): which galaxies, their symmetries, the noise,
 dropout. A training that is killed and resumed from its last checkpoint therefore runs through the same
-numbers.
+numbers. Of several processes each takes its rows of every batch (`parallel`); the first validates and writes.
 """
 
 import contextlib
@@ -10,8 +10,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -20,7 +19,8 @@ from tqdm import tqdm
 
 from sanspec.config import Network, Train
 from sanspec.errors import SanspecError
-from sanspec.nets.build import fill, read_tensors, write_tensors
+from sanspec.nets import checkpoint, parallel
+from sanspec.nets.checkpoint import Progress
 from sanspec.nets.data import Galaxies, augment, rows_of_step, seed_of
 from sanspec.nets.ema import Average
 
@@ -28,20 +28,7 @@ log = logging.getLogger(__name__)
 
 VALID_BATCH = 256
 TERMINATED = 143  # exit status of a process that ended on SIGTERM
-
-
-@dataclass
-class Progress:
-    """Where a training stands: all that must survive a kill besides tensors."""
-
-    step: int = 0
-    seconds: float = 0.0
-    best_step: int = -1
-    best_value: float = math.inf
-    waited: int = 0
-    pending: list[tuple] = field(default_factory=list)
-    curve: dict[str, list] = field(default_factory=lambda: {"step": [], "loss": [], "norm": [], "rate": []})
-    valid: list[dict] = field(default_factory=list)
+Score = Callable[[nn.Module], dict[str, float]]  # further scores of a network at a validation
 
 
 def rate_at(step: int, settings: Network) -> float:
@@ -75,20 +62,34 @@ class Trainer:
     """A network on its way from fresh weights to the best ones by the validation metric."""
 
     def __init__(
-        self, name: str, model: nn.Module, train: Train, galaxies: Galaxies, valid: Galaxies, identity: dict
+        self,
+        name: str,
+        model: nn.Module,
+        train: Train,
+        galaxies: Galaxies,
+        valid: Galaxies,
+        identity: dict,
+        score: Score | None = None,
     ):
-        """identity: what must be equal for a resumed training to be the same one (settings, data)."""
-        self.name, self.train, self.galaxies = name, train, galaxies
+        """identity: what must be equal for a resumed training to be the same one (settings, data). score: gives
+        further scores of the averaged network, beside those of its own `validate`.
+        """
+        self.name, self.train, self.galaxies, self.score = name, train, galaxies, score
         self.settings: Network = getattr(train, name)
         self.device = galaxies.images.device
         self.model, self.identity = model.to(self.device), identity
+        self.loss = parallel.loss_of(self.model, train.compile and self.device.type == "cuda")
+        self.batch_size = parallel.batch_size(self.settings.batch, len(galaxies))
         self.average = Average(self.model, self.settings.ema)
         self.optimiser = optimiser_of(self.model, self.settings)
         self.best = _copied(self.average.model)
-        self.valid = [
-            valid.take(rows) for rows in torch.arange(len(valid), device=self.device).split(VALID_BATCH)
-        ]
+        self.valid = [valid.take(rows) for rows in torch.arange(len(valid)).split(VALID_BATCH)]
         self.progress = Progress()
+
+    @property
+    def metric(self) -> str:
+        """Name of the score that chooses the weights."""
+        return self.settings.metric.removeprefix("-") or self.model.metric
 
     def run(self, state: Path | None = None, writer=None) -> nn.Module:
         """The network with its best weights. `state`: a file to resume from and to keep; `writer`: of
@@ -105,7 +106,12 @@ class Trainer:
         progress, saved = self.progress, time.monotonic()
         start = time.monotonic() - progress.seconds
         bar = tqdm(
-            total=self.settings.steps, initial=progress.step, desc=self.name, mininterval=2.0, unit="step"
+            total=self.settings.steps,
+            initial=progress.step,
+            desc=self.name,
+            mininterval=2.0,
+            unit="step",
+            disable=parallel.rank() > 0,
         )
         while progress.step < self.settings.steps and not self.exhausted():
             self.step(progress.step)
@@ -116,10 +122,11 @@ class Trainer:
                 self.record(writer)
             if progress.step % self.train.valid_every == 0 or progress.step == self.settings.steps:
                 self.validate(writer)
-            if state is not None and (stop or time.monotonic() - saved > self.train.checkpoint):
+            stopping = parallel.any_rank(bool(stop))
+            if state is not None and (stopping or time.monotonic() - saved > self.train.checkpoint):
                 self.store(state)
                 saved = time.monotonic()
-            if stop:
+            if stopping:
                 rest = "resume with the same command" if state else "no state to resume from was asked for"
                 log.warning("%s: SIGTERM at step %d; %s", self.name, progress.step, rest)
                 raise SystemExit(TERMINATED)
@@ -134,22 +141,27 @@ class Trainer:
         batch = self.batch(step)
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.train.precision == "bf16"):
-            loss = self.model.loss(batch)
+            loss = self.loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
-        self.progress.pending.append((step, loss.detach(), norm))
+        self.progress.pending.append((step, parallel.mean(loss).clone(), norm))
         if self.device.type == "cpu":
             self.guard()
         self.optimiser.step()
         self.average.update(self.model, step)
 
-    def batch(self, step: int) -> Galaxies:
-        """The galaxies of a step, their images turned and cropped."""
+    def rows(self, step: int) -> Tensor:
+        """Rows of the whole batch of a step, on the host."""
         seed = seed_of(self.train.seed, self.name)
-        rows = rows_of_step(len(self.galaxies), self.settings.batch, seed, step).to(self.device)
+        return rows_of_step(len(self.galaxies), self.batch_size, seed, step)
+
+    def batch(self, step: int) -> Galaxies:
+        """This process's galaxies of a step, their images turned and cropped."""
+        seed = seed_of(self.train.seed, self.name)
         generator = torch.Generator().manual_seed(seed_of(seed, "augment", step))
-        return augment(self.galaxies.take(rows), self.train.symmetries, self.train.crop, generator)
+        own = self.galaxies.take(parallel.rows(self.rows(step)))
+        return augment(own, self.train.symmetries, self.train.crop, generator)
 
     def guard(self) -> None:
         """Raises SanspecError when a loss or a gradient since the last look is not finite, naming step and
@@ -162,7 +174,7 @@ class Trainer:
 
     def _blame(self, step: int) -> str:
         """Which galaxies made a step's numbers non-finite, or that none did, and the remedy."""
-        batch = self.batch(step)
+        batch = self.galaxies.take(self.rows(step))
         ids = batch.specobjid.tolist()
         bad = [number for number, finite in zip(ids, _finite_rows(batch)) if not finite]
         if bad:
@@ -188,67 +200,51 @@ class Trainer:
         _to_tensorboard(writer, "train", point)
 
     def validate(self, writer) -> None:
-        """Scores of the averaged weights on the validation galaxies; the best weights by the network's metric
-        are kept.
+        """Scores of the averaged weights on the validation galaxies; the best weights by the metric are kept.
+
+        Raises SanspecError when the metric asked for is none of the scores.
         """
-        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
-            scores = self.average.model.validate(self.valid)
-        progress, value = self.progress, scores[self.model.metric]
+        scores = parallel.of_first(self.scores() if parallel.rank() == 0 else None)
+        if self.metric not in scores:
+            key = f"train.{self.name}.metric={self.settings.metric!r}"
+            raise SanspecError(
+                f"config: {key}; allowed: {', '.join(scores)}, with '-' where larger is better"
+            )
+        progress, value = self.progress, scores[self.metric]
+        value = -value if self.settings.metric.startswith("-") else value
         point = {"step": progress.step, **scores}
         progress.valid.append(point)
         _to_tensorboard(writer, "valid", point)
         progress.waited += 1
         if value < progress.best_value or progress.best_step < 0:
             progress.best_value, progress.best_step, progress.waited = value, progress.step, 0
+            progress.best_value = value if math.isfinite(value) else math.inf
             self.best = _copied(self.average.model)
-        log.info(
-            "%s: step %d: %s",
-            self.name,
-            progress.step,
-            ", ".join(f"{key} {scores[key]:.5g}" for key in scores),
-        )
+        said = ", ".join(f"{key} {scores[key]:.5g}" for key in scores)
+        log.info("%s: step %d: %s", self.name, progress.step, said)
+
+    def scores(self) -> dict[str, float]:
+        """All scores of the averaged weights; the random state is left as it was."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.inference_mode(), torch.random.fork_rng(devices=devices), parallel.alone():
+            further = self.score(self.average.model) if self.score else {}
+            return self.average.model.validate(self.valid) | further
 
     def exhausted(self) -> bool:
         """Whether patience with a metric that no longer improves has run out."""
         return 0 < self.settings.patience <= self.progress.waited
 
     def store(self, path: Path) -> None:
-        """All that a resumed training needs, in one file that appears whole or not at all."""
+        """All that a resumed training needs, written by the first process."""
         self.guard()
-        self.progress.pending = [
-            (step, float(loss), float(norm)) for step, loss, norm in self.progress.pending
-        ]
-        groups = {
-            "model": self.model.state_dict(),
-            "average": self.average.model.state_dict(),
-            "best": self.best,
-        }
-        tensors = {
-            f"{group}.{name}": tensor for group, held in groups.items() for name, tensor in held.items()
-        }
-        for number, held in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in held.items()}
-        write_tensors(path, tensors, {"identity": self.identity, "progress": vars(self.progress)})
+        if parallel.rank() == 0:
+            held = self.model, self.average.model, self.best, self.optimiser
+            checkpoint.write(path, *held, self.progress, self.identity)
 
     def restore(self, path: Path) -> None:
         """Continue from a stored state. Raises SanspecError when it is of other settings or data."""
-        tensors, header = read_tensors(path)
-        for key, value in self.identity.items():
-            if header["identity"].get(key) != value:
-                change = _difference(header["identity"].get(key), value)
-                remedy = f"go back to it, or delete {path.parent} to start anew"
-                raise SanspecError(f"{path} is of a training with another {key}: {change}; {remedy}")
-        groups: dict[str, dict] = {"model": {}, "average": {}, "best": {}, "optimiser": {}}
-        for name, tensor in tensors.items():
-            group, rest = name.split(".", 1)
-            groups[group][rest] = tensor
-        fill(self.model, groups["model"], path)
-        fill(self.average.model, groups["average"], path)
-        self.best = groups["best"]
-        self.optimiser.load_state_dict(
-            self.optimiser.state_dict() | {"state": _by_number(groups["optimiser"])}
-        )
-        self.progress = Progress(**header["progress"])
+        held = self.model, self.average.model, self.optimiser
+        self.best, self.progress = checkpoint.read(path, *held, self.identity)
         log.info("%s: resumed at step %d", self.name, self.progress.step)
 
 
@@ -257,27 +253,10 @@ def _copied(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
-def _by_number(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    """The optimiser's tensors, by the number of the weight they belong to."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        number, key = name.split(".", 1)
-        state.setdefault(int(number), {})[key] = tensor
-    return state
-
-
 def _finite_rows(batch: Galaxies) -> list[bool]:
     """Which galaxies of a batch hold finite numbers alone."""
     parts = [part for part in (batch.images, batch.coarse, batch.fine) if part is not None]
     return torch.stack([part.isfinite().flatten(1).all(1) for part in parts]).all(0).tolist()
-
-
-def _difference(held, wanted) -> str:
-    """The first entry in which two mappings differ, or both values."""
-    if not (isinstance(held, dict) and isinstance(wanted, dict)):
-        return f"{held!r}, now {wanted!r}"
-    key = next(key for key in sorted(held.keys() | wanted.keys()) if held.get(key) != wanted.get(key))
-    return f"{key} was {held.get(key)!r}, now {wanted.get(key)!r}"
 
 
 def _to_tensorboard(writer, group: str, point: dict) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sanspec.config import Survey
 from sanspec.errors import SanspecError
+from sanspec.scores import populations
 
 SPLITS = ("train", "valid", "test")
 CAVEAT = "paper: Doorenbos et al. 2024, ApJ 977, 131, their SDSS galaxies: not the same sample"
@@ -188,6 +189,7 @@ ENTRIES = (
         ("fraction_delta_below_010", "", "fraction with a mean deviation below 10 %", "0.90 (section 5.1)"),
         ("ks_chi2_max", "", "largest KS distance of chi2/N between two morphological classes"),
     ),
+    *(entry for source, rows in populations.rows().items() for entry in entries(source, "numbers.", *rows)),
 )
 
 

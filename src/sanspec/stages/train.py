@@ -1,14 +1,16 @@
 """Train one network, or go on with a training that was interrupted.
 
-Reads the training and validation splits of `prepared/`, keeps them in the device's memory, and writes the
-weights that were best on the validation split. A killed training resumes from the file in `--state` and runs
-through the same numbers.
+Reads the training and validation splits of `prepared/`, keeps them in the device's memory, says what the
+training will cost, and writes the weights that were best on the validation split. A killed training resumes
+from the file in `--state` and runs through the same numbers. With `--gpus 2` or more, or under torchrun, as
+many processes train together.
 """
 
 import contextlib
 import hashlib
 import importlib.metadata
 import logging
+import os
 import platform
 import shutil
 import sys
@@ -33,6 +35,8 @@ SPECTRA = {  # which log spectra each network looks at
     "clip_fine": ("fine",),
     "regressor": ("fine",),
 }
+BLOCK = 4096  # galaxies read at a time
+INDIFFERENT = ("checkpoint", "devices", "compile")  # settings of `train` that steer no number but rounding
 COLUMNS = {"coarse": ("coarse_log_flux", "coarse_mask"), "fine": ("log_flux", "mask")}
 
 
@@ -55,12 +59,22 @@ def arguments(parser) -> None:
 
 
 def run(args) -> None:
-    """Lease a device, train, write weights and record."""
-    settings = config.load(args.config).train
-    with lease.lease(lease.wanted(args)) as device, _alone(args.state):
+    """Lease a device, train, write weights and record; under torchrun the first process alone writes."""
+    settings = config.load(args.config)
+    if (args.gpus or 0) > 1 and not _rank("WORLD_SIZE"):
+        from sanspec.nets import parallel
+
+        parallel.relaunch(args.gpus)
+    first = _rank("RANK") == 0
+    with lease.lease(lease.wanted(args)) as device, _alone(args.state if first else None):
         _train(args, settings, device)
-    if args.state is not None:
+    if args.state is not None and first:
         shutil.rmtree(args.state, ignore_errors=True)
+
+
+def _rank(name: str) -> int:
+    """RANK or WORLD_SIZE as torchrun sets them; 0 without it."""
+    return int(os.environ.get(name, 0))
 
 
 @contextlib.contextmanager
@@ -78,36 +92,44 @@ def _alone(state: Path | None):
         yield
 
 
-def _train(args, settings: config.Train, device: str) -> None:
+def _train(args, settings: config.Config, device: str) -> None:
     """The training itself; torch is imported here because the lease must come first."""
     import torch
 
-    from sanspec.nets import build, loop
+    from sanspec.nets import build, cost, loop, parallel
     from sanspec.nets.data import seed_of
 
     torch.set_num_threads(args.threads)
-    started = time.monotonic()
+    started, shared, own = time.monotonic(), settings.train, getattr(settings.train, args.network)
     layout = read_layout(args.spectra, args.images, args.statistics)
-    train, lost = _galaxies(args, "train", settings.crop)
-    valid, _ = _galaxies(args, "valid", settings.crop)
-    torch.manual_seed(seed_of(settings.seed, args.network, "weights"))
-    model = build.build(args.network, settings, layout).to(device)
+    softening = layout.statistics["softening"] if shared.images == "byte" else None
+    train, lost = _galaxies(args, "train", shared.crop, softening)
+    valid, _ = _galaxies(args, "valid", shared.crop, softening)
+    torch.manual_seed(seed_of(shared.seed, args.network, "weights"))
+    model = build.build(args.network, shared, layout).to(device)
     train, valid = train.to(device), valid.to(device)
     with torch.inference_mode():
         model.fit(train)
-    _announce(args.network, model, train, valid, lost, device)
-    identity = _identity(args.network, settings, train, valid)
-    trainer = loop.Trainer(args.network, model, settings, train, valid, identity)
-    with _writer(args.logdir) as writer:
-        best = trainer.run(args.state / "state.safetensors" if args.state else None, writer)
-    build.save(args.out, args.network, best, settings, layout)
+    with parallel.group():
+        price = cost.estimate(model, train, own, shared)
+        _announce(args.network, price, train, valid, lost, device)
+        trainer = loop.Trainer(
+            args.network, model, shared, train, valid, _identity(args.network, shared, train, valid)
+        )
+        with _writer(args.logdir) as writer:
+            best = trainer.run(args.state / "state.safetensors" if args.state else None, writer)
+    if _rank("RANK") > 0:
+        return
+    build.save(args.out, args.network, best, shared, layout)
     facts = {
         "galaxies": len(train),
-        "valid": len(valid),
+        "valid_galaxies": len(valid),
         "lost": lost,
-        "parameters": build.count_parameters(model),
+        "parameters": price.parameters,
+        "cost": price.record(),
+        "metric": trainer.metric,
     }
-    _record(args, settings, trainer.progress, facts | _environment(device), time.monotonic() - started)
+    _record(args, shared, trainer.progress, facts | _environment(device), time.monotonic() - started)
 
 
 def read_layout(spectra: Path, images: Path, statistics: Path):
@@ -123,8 +145,11 @@ def read_layout(spectra: Path, images: Path, statistics: Path):
     )
 
 
-def _galaxies(args, split: str, crop: int):
-    """The usable galaxies of a split, and how many are not. Raises SanspecError when none is."""
+def _galaxies(args, split: str, crop: int, softening: list[float] | None):
+    """The usable galaxies of a split in the form in which they are held, and how many are not usable.
+
+    Read block by block, so that the host holds no second copy. Raises SanspecError when none is usable.
+    """
     from sanspec.nets import data
 
     with store.arrays(args.spectra) as file, store.arrays(args.images) as pictures:
@@ -134,18 +159,15 @@ def _galaxies(args, split: str, crop: int):
             raise SanspecError(
                 f"{args.images} holds other galaxies than {args.spectra}: both must be of one prepare"
             )
-        images = samples.take(pictures["images"], rows)
-        arrays = {}
-        for which in SPECTRA[args.network]:
-            spectrum, mask = COLUMNS[which]
-            arrays[which], arrays[f"{which}_mask"] = (
-                samples.take(file[spectrum], rows),
-                samples.take(file[mask], rows),
-            )
-    good = np.all(
-        [data.usable(images, arrays[which], arrays[f"{which}_mask"]) for which in SPECTRA[args.network]],
-        axis=0,
-    )
+        held, good = {}, np.zeros(len(rows), bool)
+        for start in range(0, len(rows), BLOCK):
+            part = slice(start, start + BLOCK)
+            block = _block(args.network, file, pictures, rows[part])
+            good[part] = _usable(block)
+            if softening is not None:
+                block["images"] = data.in_bytes(block["images"], softening)
+            for name, array in block.items():
+                _held(held, name, array, len(rows))[part] = array
     if not good.any():
         bad = f"all {len(good)} hold NaN or are wholly masked"
         raise SanspecError(f"{args.spectra}: no usable galaxy in the {split} split ({bad}); prepare again")
@@ -153,18 +175,42 @@ def _galaxies(args, split: str, crop: int):
         log.warning(
             "%s: %d of %d galaxies hold NaN or are wholly masked; left out", split, (~good).sum(), len(good)
         )
-    arrays = {name: array if good.all() else array[good] for name, array in arrays.items()}
-    return data.galaxies(ids[good], images[good], crop, **arrays), int((~good).sum())
+        ids, held = ids[good], {name: array[good] for name, array in held.items()}
+    return data.galaxies(ids, crop=crop, softening=softening, **held), int((~good).sum())
 
 
-def _announce(name: str, model, train, valid, lost: int, device: str) -> None:
-    """What is about to be trained, on what and where."""
-    from sanspec.nets.build import count_parameters
+def _block(network: str, file, pictures, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Images, and the spectra and masks that a network looks at, of some galaxies."""
+    block = {"images": samples.take(pictures["images"], rows)}
+    for which in SPECTRA[network]:
+        for name, dataset in zip((which, f"{which}_mask"), COLUMNS[which]):
+            block[name] = samples.take(file[dataset], rows)
+    return block
 
+
+def _usable(block: dict[str, np.ndarray]) -> np.ndarray:
+    """Which galaxies of a block can be trained on."""
+    from sanspec.nets import data
+
+    which = [name for name in ("coarse", "fine") if name in block]
+    return np.all([data.usable(block["images"], block[name], block[f"{name}_mask"]) for name in which], 0)
+
+
+def _held(held: dict[str, np.ndarray], name: str, block: np.ndarray, count: int) -> np.ndarray:
+    """The array of all galaxies that blocks of `name` go into: as they are, spectra in half precision."""
+    if name not in held:
+        kind = np.float16 if block.dtype.kind == "f" else block.dtype
+        held[name] = np.empty((count, *block.shape[1:]), kind)
+    return held[name]
+
+
+def _announce(name: str, price, train, valid, lost: int, device: str) -> None:
+    """What is about to be trained, on what and where, and what it costs."""
     log.info(
-        "%s: %.2f M parameters, %d training and %d validation galaxies (%d left out), on %s",
-        name, count_parameters(model) / 1e6, len(train), len(valid), lost, device,
+        "%s: %d training and %d validation galaxies (%d left out), on %d x %s",
+        name, len(train), len(valid), lost, price.devices, device,
     )  # fmt: skip
+    log.info("%s: %s", name, price)
 
 
 def _identity(name: str, settings: config.Train, train, valid) -> dict:
@@ -181,14 +227,14 @@ def _identity(name: str, settings: config.Train, train, valid) -> dict:
 def _steering(name: str, settings: config.Train) -> dict:
     """The settings that steer the training of a network: its own and the shared ones, flat."""
     held = settings.model_dump(mode="json")
-    shared = {key: value for key, value in held.items() if key not in (*NETWORKS, "checkpoint")}
+    shared = {key: value for key, value in held.items() if key not in (*NETWORKS, *INDIFFERENT)}
     return shared | held[name]
 
 
 @contextlib.contextmanager
 def _writer(logdir: Path | None):
     """A TensorBoard writer, or None without a folder."""
-    if logdir is None:
+    if logdir is None or _rank("RANK") > 0:
         yield None
         return
     from torch.utils.tensorboard import SummaryWriter
@@ -203,13 +249,15 @@ def _writer(logdir: Path | None):
 def _record(args, settings: config.Train, progress, facts: dict, seconds: float) -> None:
     """What a reader wants to know of a training, as JSON."""
     curves = {key: value for key, value in asdict(progress).items() if key != "pending"}
+    if getattr(settings, args.network).metric.startswith("-"):
+        curves["best_value"] = -curves["best_value"]
     made = store.provenance(
         "train", _steering(args.network, settings), network=args.network, weights=store.digest(args.out)
     )
     timing = {
         "seconds_training": progress.seconds,
         "seconds": seconds,
-        "steps_per_second": progress.step / progress.seconds,
+        "steps_per_second": progress.step / max(progress.seconds, 1e-9),
     }
     store.write_json(args.record, made | facts | timing | curves)
 

@@ -4,6 +4,8 @@ Differences are observed minus predicted, as Doorenbos et al. 2024, section 5.5.
 of both members in quadrature, and exist where both have draws.
 """
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -80,6 +82,32 @@ def summary(table: pd.DataFrame, morphology: pd.Series) -> dict:
     nothing = np.full(len(ratio), np.nan)
     found["vdisp_fraction"] = {g: scores(ratio[use], nothing[use], (0.1, 0.2)) for g, use in groups.items()}
     return found
+
+
+def headline(found: Mapping[str, Mapping[str, Mapping]], kinds: Iterable[str]) -> dict[str, float]:
+    """The numbers of one code that stand in the summary of a run, by name; NaN where there are none.
+
+    found: scores of `summary`; kinds: classes whose dispersions are given one by one.
+    """
+    metal, age, ebv = (found[name]["all"] for name in DEGENERATE)
+    ratio = found["vdisp_fraction"]["all"]
+    wanted = {
+        "metal_within_010": (metal, "within_0.1"),
+        "metal_within_020": (metal, "within_0.2"),
+        "metal_within_errors": (metal, "within_errors"),
+        "metal_error": (metal, "median_error"),
+        "metal_median": (metal, "median"),
+        "log_age_median": (age, "median"),
+        "log_age_scatter": (age, "scatter"),
+        "ebv_median": (ebv, "median"),
+        "ebv_scatter": (ebv, "scatter"),
+        "vdisp_ratio_median": (ratio, "median"),
+        "vdisp_ratio_scatter": (ratio, "scatter"),
+    }
+    for group in ("all", *kinds):
+        own = found["vdisp"].get(group, {})
+        wanted |= {f"vdisp_mean_{group}": (own, "mean"), f"vdisp_std_{group}": (own, "std")}
+    return {name: scores.get(key, np.nan) for name, (scores, key) in wanted.items()}
 
 
 def degeneracy(table: pd.DataFrame) -> dict:
