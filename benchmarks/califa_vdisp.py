@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from measuring import about
 from tqdm import tqdm
 
 from sanspec import store
@@ -41,7 +42,10 @@ def main() -> None:
         pairs = tqdm(zip(paths, spectra), desc=form, total=len(paths), mininterval=1.0)
         rows = [compare(path, spectrum, library, settings) for path, spectrum in pairs]
         results[form] = summary(rows) | {"rows": rows}
-    store.write_json(args.out, results)
+    what = (
+        "stellar kinematics of real SDSS spectra of nearby galaxies (CALIFA's): ours and the SDSS pipeline's"
+    )
+    store.write_json(args.out, about(what, simulated=False) | results)
 
 
 def compare(path: Path, spectrum: Spectrum, library: Library, settings: Stellar) -> dict:

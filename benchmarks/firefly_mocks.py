@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from measuring import about
 
 from sanspec.config import Stellar
 from sanspec.spectra import grid
@@ -23,7 +24,7 @@ from sanspec.stellar.firefly.fit import Clean, Libraries, draws
 from sanspec.stellar.firefly.pose import oldest, pose
 from sanspec.stellar.library import Library, open_library
 from sanspec.stellar.spectra import Spectrum
-from sanspec.store import provenance, write_json
+from sanspec.store import write_json
 
 FWHM = 5000 / 1500  # Angstrom, observed: that of prepared spectra
 CORRELATED = 0.8  # pixels: Gaussian whose autocorrelation is near that of prepared spectra (0.68, 0.21)
@@ -179,9 +180,13 @@ def main() -> None:
     half = args.mocks // 2
     write_json(
         args.out,
-        provenance("benchmark firefly_mocks", settings.firefly.model_dump(mode="json"))
+        about(
+            "FIREFLY, clean, on mixtures of 1-3 populations, S/N per A 5-50; p68: of |error|", simulated=True
+        )
         | {
-            "what": "simulated: 1-3 populations, S/N per A log-uniform 5-50; p68: of |error|",
+            "settings": settings.firefly.model_dump(mode="json"),
+            "library": {"name": libraries.trimmed.name, "imf": libraries.trimmed.imf}
+            | libraries.trimmed.limits(),
             "white": run(libraries.trimmed, libraries, settings, range(args.mocks), with_draws=60),
             "correlated": run(libraries.trimmed, libraries, settings, range(half), CORRELATED),
             "emiles": run(emiles, libraries, settings, range(half)),

@@ -54,6 +54,7 @@ class Killed:
     folder: Path
     connections: int
     moments: list[tuple[float, set[str]]] = field(default_factory=list)
+    fell_into: Counter = field(default_factory=Counter)  # kills by the stage that was under way
     requests: list[dict] = field(default_factory=list)
     status: int | None = None
 
@@ -111,6 +112,7 @@ def kill_often(
             if count < kills:
                 _wait_for(running.server, round(ahead ** rng.random()), rng.uniform(0, 0.02))
                 os.kill(child, signal.SIGKILL)
+                seen.fell_into[_stage(folder / "raw")] += 1
             seen.status = int(nursery.stdout.readline())
             seen.moments.append((time.time(), finished(folder)))
         nursery.stdin.close()
@@ -122,6 +124,13 @@ def kill_often(
 def finished(folder: Path) -> set[str]:
     """Spectra that stand under their own name."""
     return {path.name for path in (folder / "store" / "spectra").rglob("spec-*.fits")}
+
+
+def _stage(raw: Path) -> str:
+    """The first stage whose product is not there."""
+    if not (raw / "sdss.npz").exists():
+        return "cubes"
+    return "spectra" if (raw / "catalogue.csv").exists() else "query"
 
 
 def _wait_for(server, count: int, more: float) -> None:

@@ -34,7 +34,8 @@ def train(case: str, precision: str = "fp32") -> dict:
     name, settings = CASES[case]
     sky, size = toy.draw(60, seed=2), 40
     both = {"coarse": sky.coarse_log_flux, "coarse_mask": sky.coarse_mask}
-    galaxies = data.galaxies(sky.specobjid, sky.images, 4, **both, fine=sky.log_flux, fine_mask=sky.mask)
+    both |= {"fine": sky.log_flux, "fine_mask": sky.mask, "z": sky.z}
+    galaxies = data.galaxies(sky.specobjid, sky.images, 4, **both)
     shared = Train(**{name: settings}, valid_every=3, log_every=1, precision=precision)
     layout = build.Layout(64, toy.statistics(sky.images), toy.WAVE.tolist(), toy.COARSE_WAVE.tolist())
     torch.manual_seed(0)

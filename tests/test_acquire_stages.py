@@ -128,6 +128,25 @@ def test_spectra_stand_where_match_looks(stage, asked, tmp_path):
     assert (tmp_path / "raw" / "spectra").is_symlink()
 
 
+def test_the_manifest_may_live_in_postgresql(stage, tmp_path, sky, account, postgres, loopback, capsys):
+    words = [
+        "--cubes",
+        sky / "sdss.npz",
+        "--out",
+        tmp_path / "catalogue.csv",
+        "--report",
+        tmp_path / "q.json",
+    ]
+    assert stage("query", *words, database=postgres) == 0 and fetch(stage, tmp_path, database=postgres) == 0
+    numbers = store.read_json(tmp_path / "spectra.json")
+    assert numbers["states"]["done"] == numbers["objects"] > 50 and not (tmp_path / "survey.db").exists()
+    before = len(loopback.server.requests)
+    assert fetch(stage, tmp_path, database=postgres) == 0 and len(loopback.server.requests) == before
+    assert stage("status", "--verify", database=postgres) == 0
+    said = capsys.readouterr().out
+    assert f"{numbers['objects']} of {numbers['objects']}" in said and "0 to be fetched anew" in said
+
+
 def test_a_deleted_product_costs_no_traffic(stage, asked, tmp_path, loopback):
     """What Snakemake does before it runs a rule again: delete the products, here a link and a report."""
     fetch(stage, tmp_path)
@@ -150,6 +169,19 @@ def test_too_many_failures_stop_the_chain(stage, asked, tmp_path, loopback, caps
     assert "did not arrive (most often: HTML page instead of FITS): run again" in said
     loopback.faults.script.clear()
     assert fetch(stage, tmp_path) == 0
+
+
+def test_a_survey_of_which_nothing_arrives_stops_the_chain(stage, tmp_path, sky, loopback, capsys):
+    rows = (sky / "catalogue.csv").read_text().splitlines()[:6]
+    (tmp_path / "catalogue.csv").write_text("\n".join(rows) + "\n")
+    loopback.faults.add("spectrum", "404", times=999)
+    assert fetch(stage, tmp_path) == 2
+    assert (
+        "none of 5 spectra arrived (most often: not in the archive (HTTP 404 twice)"
+        in capsys.readouterr().err
+    )
+    loopback.faults.script.clear()
+    assert fetch(stage, tmp_path, "--again") == 0
 
 
 def test_a_few_missing_do_not(stage, asked, tmp_path, loopback):
@@ -230,6 +262,11 @@ def test_status_tells_what_is_here_and_why_not(stage, asked, tmp_path, loopback,
     )
     stage("status", "--list", "missing")
     assert capsys.readouterr().out.split()[0] == str(identity(0)["specobjid"])
+
+
+def test_status_of_nothing_makes_no_database(stage, tmp_path, capsys):
+    assert stage("status") == 0 and "nothing has been fetched yet" in capsys.readouterr().out
+    assert not (tmp_path / "survey.db").exists()
 
 
 def test_verify_finds_what_has_changed_on_disk(stage, asked, tmp_path, loopback, capsys):

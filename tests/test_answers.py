@@ -135,6 +135,24 @@ def test_a_count_cut_short_is_asked_again():
     assert answers.count_in(Session(), lambda: next(replies)) == 600
 
 
+def test_ids_read_back_are_exact_or_none():
+    class Session:
+        def retry(self, action):
+            for _ in range(3):
+                try:
+                    return action()
+                except Transient:
+                    continue
+
+    key = 2**63 + 1025
+    replies = iter(
+        [f"specObjID,objID,fin\n{key},7,e", "specObjID,objID,fin\n", f"specObjID,objID,fin\n{key},7,end\n"]
+    )
+    assert answers.row_in(Session(), lambda: next(replies), ("specObjID", "objID")) == (key, 7)
+    rounded = f"specObjID,objID,fin\n{float(key)},7.0,end\n"
+    assert answers.row_in(Session(), lambda: rounded, ("specObjID", "objID")) == ()
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

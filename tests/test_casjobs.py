@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from loopback_sky import SECRET, identity, patience, settings
+from sanspec import config
 from sanspec.archive import answers, casjobs, credentials, cubes
 from sanspec.archive import catalogue as source
 from sanspec.archive.casjobs import Desk
@@ -153,6 +154,21 @@ def test_a_submission_whose_answer_is_lost_is_looked_up(loopback, account, engin
     assert len([job for job in loopback.casjobs.jobs.values() if "INTO" in job.query]) == 1
 
 
+def test_the_real_services_are_not_hurried():
+    for name, value in (("poll", 4.9), ("query_interval", 0.9)):
+        with pytest.raises(SanspecError, match=f"{name}={value} is below"):
+            config.validate({"acquire": {name: value}})
+    assert config.Config().acquire.poll >= 5 and config.Config().acquire.query_interval >= 1
+
+
+def test_looks_at_a_job_become_rarer(loopback, account, engine, tmp_path):
+    talk, waits = Talk(loopback, tmp_path, "casjobs", poll=1.0, poll_max=2.0), []
+    talk.session.sleep = waits.append
+    talk.service.look = lambda job: casjobs.Look(casjobs.FINISHED if len(waits) == 5 else 1)
+    assert Desk(talk.service, talk.session, engine, talk.settings).wait(7).status == casjobs.FINISHED
+    assert waits == [1.0, 1.5, 2.0, 2.0, 2.0]
+
+
 # -------------------------------------------------------------------------------------------------- bad input
 
 
@@ -267,6 +283,22 @@ def test_a_table_of_ours_that_is_not_whole_is_made_again(loopback, form, engine,
     owner = "demo" if form == "casjobs" else "1234567"
     loopback.database.upload(loopback.casjobs.mydb(owner), name, ["specObjID", "objID"], [["7", "8"]])
     assert talk.rows(engine, PAIRS) > 50
+
+
+def test_a_list_kept_as_floats_is_noticed(loopback, form, engine, tmp_path, monkeypatch):
+    """A service that takes 64-bit ids for floats would lose objects in the join, without a word."""
+    upload = loopback.database.upload
+
+    def rounded(mydb, table, columns, rows, append=False):
+        return upload(mydb, table, columns, [[str(float(cell)) for cell in row] for row in rows], append)
+
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(SanspecError, match=r"does not hold the ids .* floats"),
+    ):
+        patched.setattr(loopback.database, "upload", rounded)
+        Talk(loopback, tmp_path, form).rows(engine, PAIRS)
+    assert Talk(loopback, tmp_path, form).rows(engine, PAIRS) > 50
 
 
 def test_a_wrong_query_is_told_in_the_databases_words(loopback, form, engine, tmp_path):

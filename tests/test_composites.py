@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ppxf.ppxf import attenuation
 
 from populations import read_library
 from sanspec.features.lines import LINE_GROUPS
@@ -30,13 +29,6 @@ def test_a_history_that_does_not_fade_is_constant():
 
 def test_a_short_burst_is_all_old():
     assert composites.history(AGES, 13.0, 0.05)[-1] == pytest.approx(1, abs=1e-6)
-
-
-def test_dust_is_calzetti():
-    """The same attenuation as ppxf's, A_V = 4.05 E(B-V)."""
-    wave = np.linspace(2500, 9000, 50)
-    ours = 10 ** (-0.4 * 0.3 * composites.calzetti(wave))
-    assert ours == pytest.approx(attenuation(wave, 0.3 * 4.05), rel=1e-6)
 
 
 @pytest.mark.parametrize("group", LINE_GROUPS, ids=lambda group: group.name)

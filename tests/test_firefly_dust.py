@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from ppxf.ppxf import attenuation as ppxf_attenuation
 
 from made_populations import library, spectrum
 from sanspec.config import Stellar
@@ -10,11 +9,6 @@ from sanspec.stellar.firefly import clean, compat, dust, filtered
 from sanspec.stellar.firefly.pose import pose
 
 WAVE = np.linspace(3600.0, 7400.0, 3000)
-
-
-def test_calzetti_is_ppxfs():
-    oracle = np.ravel(ppxf_attenuation(WAVE, 4.05))  # A_V = 4.05: E(B-V) = 1
-    assert np.allclose(dust.transmission(1.0, dust.calzetti(WAVE)), oracle, rtol=0.02)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from conftest import ROOT
 from sanspec import config, store
 from sanspec.__main__ import main
 from sanspec.errors import Warn
-from sanspec.nets import build, predict
+from sanspec.nets import predict
 
 TINY = ROOT / "config" / "tiny.yaml"
 NAMES = predict.CASCADE
@@ -25,29 +25,8 @@ def sky(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nets(sky, tmp_path_factory):
-    """Networks of config/tiny.yaml, fitted to the toy sky but not trained: what they draw is noise around the
-    mean.
-    """
-    import torch
-
-    from sanspec.nets import data
-
-    folder, train = tmp_path_factory.mktemp("nets"), config.load(TINY).train
-    layout = build.Layout(64, store.read_json(sky.statistics), toy.WAVE.tolist(), toy.COARSE_WAVE.tolist())
-    own = sky.sky
-    spectra = {
-        "coarse": own.coarse_log_flux,
-        "coarse_mask": own.coarse_mask,
-        "fine": own.log_flux,
-        "fine_mask": own.mask,
-    }
-    galaxies = data.galaxies(own.specobjid, own.images, 4, **spectra)
-    for name in NAMES:
-        torch.manual_seed(0)
-        model = build.build(name, train, layout)
-        model.fit(galaxies)
-        build.save(folder / f"{name}.safetensors", name, model, train, layout)
-    return folder
+    """Networks of config/tiny.yaml, not trained."""
+    return toy.networks(tmp_path_factory.mktemp("nets"), sky, config.load(TINY).train, NAMES)
 
 
 def command(sky, nets, folder, settings=TINY, **change):
@@ -81,8 +60,9 @@ def test_products_have_the_shapes_and_meanings_of_the_contract(sky, made):
     test = sky.sky.split == 2
     np.testing.assert_array_equal(held["specobjid"], sky.sky.specobjid[test])
     count = int(test.sum())
-    for name in ("flux", "mean", "medoid", "std"):
+    for name in ("flux", "mean", "medoid", "std", "low", "high"):
         assert held[name].shape == (count, 4500) and np.isfinite(held[name]).all() and (held[name] > 0).all()
+    assert (held["low"] < held["high"]).all()
     assert held["draws_coarse"].shape == (count, 5, 563) and held["draws_fine"].shape == (count, FINE, 4500)
     assert (
         held["score_coarse"].shape == (count, 5)

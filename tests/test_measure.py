@@ -10,10 +10,11 @@ from astropy.table import Table
 
 import small_survey as survey
 from populations import library_path, read_library
-from sanspec import config, measuring, store
+from sanspec import config, store
 from sanspec.__main__ import main
 from sanspec.errors import SanspecError, Warn
 from sanspec.features.lines import LINE_GROUPS, LineGroup
+from sanspec.measuring import files, table
 from sanspec.redshift import composites, eigenfit
 from sanspec.spectra import grid
 from sanspec.survey import specfile
@@ -120,11 +121,11 @@ def test_a_bad_plate_is_measured_and_said(tmp_path, templates):
 def test_files_and_folders_are_found_once_each(tmp_path):
     one, other = write(tmp_path, 5), write(tmp_path, 6)
     (one.parent / "notes.txt").write_text("not a spectrum")
-    found = measuring.find([other, tmp_path, tmp_path / "none.fits"])
+    found = files.find([other, tmp_path, tmp_path / "none.fits"])
     assert found == [other, one, tmp_path / "none.fits"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(SanspecError, match=r"no \.fits or \.fit file"):
-        measuring.find([tmp_path / "empty"])
+        files.find([tmp_path / "empty"])
 
 
 def test_prepared_spectra_come_out_as_the_survey_has_them(tmp_path, templates):
@@ -156,8 +157,8 @@ def test_without_templates_the_remedy_is_said(tmp_path, capsys):
 def real(real_data):
     """Every real file measured: rows by the name of its folder."""
     settings = config.Config()
-    templates = composites.eigenspectra(read_library(), settings.measure.components)
-    return measuring.measure(measuring.find([real_data / "spectra"]), templates, settings)
+    tools = table.Tools(composites.eigenspectra(read_library(), settings.measure.components), read_library())
+    return table.measure(files.find([real_data / "spectra"]), tools, settings)
 
 
 def rows(table, folder):

@@ -6,31 +6,15 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-import torch
 
 import toy
 from sanspec import config, neighbours, store
 from sanspec.__main__ import main
 from sanspec.errors import Warn
-from sanspec.nets import build, data
 from sanspec.spectra import grid
 
 COUNT = 120
 SHIFT = 0.004  # of the predicted spectra's redshifts
-
-
-def write_regressor(paths, settings):
-    """An untrained network that knows the mean training spectrum, and its record."""
-    sky = paths.sky
-    layout = build.Layout(64, toy.statistics(sky.images), list(toy.WAVE), list(toy.COARSE_WAVE))
-    torch.manual_seed(0)
-    model = build.build("regressor", settings.train, layout)
-    train = sky.split == 0
-    spectra = {"fine": sky.log_flux[train], "fine_mask": sky.mask[train]}
-    with torch.inference_mode():
-        model.fit(data.galaxies(sky.specobjid[train], sky.images[train], settings.train.crop, **spectra))
-    build.save(paths.regressor, "regressor", model, settings.train, layout)
-    store.write_json(paths.record, {"weights": store.digest(paths.regressor)})
 
 
 def write_predicted(path, sky, shift=SHIFT):
@@ -50,11 +34,12 @@ def run(tmp_path_factory):
     """All five stages run in order; paths of their products."""
     folder = tmp_path_factory.mktemp("run")
     paths = toy.make(folder, COUNT)
-    names = "predicted.h5 baselines.h5 eigenspectra.h5 regressor.safetensors record.json config.yaml"
-    for name in names.split():
+    for name in ["predicted.h5", "baselines.h5", "eigenspectra.h5", "config.yaml"]:
         setattr(paths, name.split(".")[0], folder / name)
     paths.config.write_text("redshift: {components: 5, z_max: 0.2}\nquality: {bootstrap: 100}\n")
-    write_regressor(paths, config.load(paths.config))
+    toy.networks(folder, paths, config.load(paths.config).train, ("regressor", "clip_fine"))
+    paths.regressor, paths.record = folder / "regressor.safetensors", folder / "regressor.json"
+    paths.contrastive = folder / "clip_fine.safetensors"
     write_predicted(paths.predicted, paths.sky)
     for stage in ("redshift", "indices", "quality"):
         setattr(paths, stage, SimpleNamespace(out=folder / f"{stage}.ecsv", summary=folder / f"{stage}.json"))
@@ -64,7 +49,7 @@ def run(tmp_path_factory):
 
 
 STAGES = {
-    "baselines": ("spectra", "images", "statistics", "regressor", "record"),
+    "baselines": ("spectra", "images", "statistics", "regressor", "record", "contrastive"),
     "eigenspectra": ("spectra",),
     "redshift": ("spectra", "predicted", "baselines", "eigenspectra"),
     "indices": ("spectra", "predicted", "redshifts", "objects"),

@@ -155,3 +155,35 @@ def test_nuclear_lines_follow_the_kind(drawn):
         typical[quenched, nucleus] = np.median([gas.nuclear_width(rng, one) for _ in range(200)])
     values = list(typical.values())
     assert values[0] == 0 and values == sorted(values) and values[1] < 1 < values[2]
+
+
+def test_nuclei_sit_where_the_survey_s_do(drawn):
+    """In massive star formers (Kauffmann et al. 2003); on the red sequence in the younger (Graves et al. 2007)."""
+    forming = [one for one in drawn if not one.quenched and not one.green]
+    light, heavy = (
+        [one.nucleus != "none" for one in forming if low < one.log_mass < low + 0.7] for low in (9.5, 10.7)
+    )
+    assert np.mean(light) < 0.1 and np.mean(heavy) > 0.85
+    red = [one for one in drawn if one.quenched]
+    liner = np.array([one.nucleus == "LINER" for one in red])
+    onset = np.array(
+        [one.bulge_fraction * one.bulge.onset + (1 - one.bulge_fraction) * one.disk.onset for one in red]
+    )
+    mass = np.array([one.log_mass for one in red])
+    apart = onset - np.polyval(np.polyfit(mass, onset, 1), mass)
+    assert 1.0 < apart[~liner].mean() - apart[liner].mean() < 3.5
+    assert 0.25 < liner.mean() < 0.55
+
+
+def test_looks_tell_nuclei_as_well_as_the_survey_s_images_and_no_better(drawn):
+    """82 per cent right is what images of the survey allow (Doorenbos et al. 2024, section 5.7)."""
+    chances = [chance_of_nucleus(one) for one in drawn]
+    best = np.mean([max(chance, 1 - chance) for chance in chances])
+    assert 0.78 < best < 0.93
+
+
+def chance_of_nucleus(one: population.Galaxy) -> float:
+    """What decides whether a galaxy has an active nucleus."""
+    if one.quenched:
+        return population._liner_chance(one.log_mass, one.bulge_fraction, one.bulge, one.disk)
+    return 0.9 if one.green else population._active_chance(one.log_mass, one.bulge_fraction)

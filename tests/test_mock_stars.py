@@ -117,15 +117,6 @@ def test_weights_move_with_redshift_as_the_spectrum_would(z):
 # ------------------------------------------------------------------------------------------------------ dust
 
 
-def test_calzetti_is_normalised_to_v():
-    """k(V) = R_V = 4.05 by definition, and k(B) - k(V) = 1 (Calzetti et al. 2000); k(0.12 um) about 12."""
-    b, v = stars.calzetti(np.array([4400.0, 5500.0]))
-    assert v == pytest.approx(4.05, abs=0.02) and b - v == pytest.approx(1.0, abs=0.06)
-    assert stars.calzetti(np.array([1200.0]))[0] == pytest.approx(12.0, abs=0.3)
-    below, above = stars.calzetti(np.array([6299.0, 6301.0]))
-    assert below == pytest.approx(above, abs=0.03)
-
-
 def test_the_milky_way_dims_as_the_survey_corrects():
     """Effective A per E(B-V) of Schlafly & Finkbeiner 2011, table 6, who use another curve: to 7 per cent."""
     weights, flat = stars.filter_weights(), stars.SKY_WAVE**-2.0

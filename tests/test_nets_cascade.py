@@ -40,6 +40,7 @@ def models(sky):
         "coarse_mask": sky.coarse_mask,
         "fine": sky.log_flux,
         "fine_mask": sky.mask,
+        "z": sky.z,
     }
     galaxies = data.galaxies(sky.specobjid, sky.images, 4, **spectra)
     made, generator = {}, torch.Generator().manual_seed(0)

@@ -22,6 +22,7 @@ def sky():
 def tensors(sky, *which):
     arrays = {"coarse": (sky.coarse_log_flux, sky.coarse_mask), "fine": (sky.log_flux, sky.mask)}
     spectra = {f"{name}{end}": part for name in which for end, part in zip(("", "_mask"), arrays[name])}
+    spectra["z"] = sky.z
     return data.galaxies(sky.specobjid, sky.images, 4, **spectra)
 
 

@@ -24,7 +24,7 @@ def sky():
 def trainer(sky, steps=20, identity=None, spoil=None, **shared):
     settings = SMALL | {"steps": steps} | shared.pop("regressor", {})
     train = Train(**({"valid_every": 6, "log_every": 4, "regressor": settings} | shared))
-    galaxies = data.galaxies(sky.specobjid, sky.images, 4, fine=sky.log_flux, fine_mask=sky.mask)
+    galaxies = data.galaxies(sky.specobjid, sky.images, 4, fine=sky.log_flux, fine_mask=sky.mask, z=sky.z)
     torch.manual_seed(0)
     layout = build.Layout(64, toy.statistics(sky.images), toy.WAVE.tolist(), toy.COARSE_WAVE.tolist())
     model = build.build("regressor", train, layout)

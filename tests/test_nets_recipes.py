@@ -24,6 +24,7 @@ PAPER = COMMON | {
     "widths": (32, 32, 32),
     "attention": (2,),
     "sketch": 0,
+    "redshift": "free",
 }
 ANCESTRAL = Sampler(method="ddpm", evaluations=50, schedule="cosine", clip=4.0)
 
@@ -36,7 +37,7 @@ def sky():
 def trained(sky, recipe):
     train = Train(diff_coarse=recipe, valid_every=120)
     galaxies = data.galaxies(
-        sky.specobjid, sky.images, 4, coarse=sky.coarse_log_flux, coarse_mask=sky.coarse_mask
+        sky.specobjid, sky.images, 4, coarse=sky.coarse_log_flux, coarse_mask=sky.coarse_mask, z=sky.z
     )
     parts = galaxies.take(torch.arange(200)), galaxies.take(torch.arange(200, 260))
     layout = build.Layout(64, toy.statistics(sky.images), toy.WAVE.tolist(), toy.COARSE_WAVE.tolist())

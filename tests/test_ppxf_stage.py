@@ -110,10 +110,13 @@ def test_only_the_chosen_get_draws_both_members_alike(whole):
     assert drawn["metal_light_std"].notna().all()
 
 
-def test_shards_give_what_one_job_gives(tree, whole):
-    for part in (1, 2, 3):
-        assert cli.main(command(tree, f"{part}/3", f"part{part}")) == 0
-    tables, shards = ([str(tree / f"part{k}.{suffix}") for k in (3, 1, 2)] for suffix in ("parquet", "h5"))
+@pytest.mark.parametrize("count", [2, 7])
+def test_results_are_the_same_however_the_work_is_split(tree, whole, count):
+    """With seven jobs every object is fitted alone, and three jobs have nothing to do."""
+    names = [f"{count}_{part}" for part in range(1, count + 1)]
+    for part, name in enumerate(names, 1):
+        assert cli.main(command(tree, f"{part}/{count}", name)) == 0
+    tables, shards = ([str(tree / f"{k}.{suffix}") for k in names[::-1]] for suffix in ("parquet", "h5"))
     out = ["--out", str(tree / "all.parquet"), "--models-out", str(tree / "all.h5")]
     assert cli.main(["stellar-merge", "--tables", *tables, "--models", *shards, *out]) == 0
     merged = results.read(tree / "all.parquet")

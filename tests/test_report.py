@@ -49,7 +49,7 @@ def test_a_caption_says_what_is_shown(path):
         assert f"{path.stem}.json" in rendered(path, True)
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 5, 6, 7, 11, 12])
+@pytest.mark.parametrize("number", range(1, 13))
 def test_a_figure_of_the_paper_names_its_model(number):
     text = rendered(ROOT / "workflow" / "report" / f"fig{number:02d}.rst", True)
     assert f"after figure {number} of" in " ".join(text.split())

@@ -1,6 +1,7 @@
 """The HTTP client keeps its manners, tells faults apart and keeps secrets."""
 
 import http.server
+import logging
 import ssl
 import threading
 import time
@@ -92,6 +93,16 @@ def test_tries_end(server, kind):
     assert client.tally["requests"] == 3
 
 
+def test_a_wait_is_told_once_for_all(server, caplog):
+    caplog.set_level(logging.INFO)
+    server.faults.add("spectrum", "500", times=99)
+    with session(attempts=4) as client:
+        for _ in range(3):
+            with pytest.raises(Refused):
+                client.call("GET", f"{server.base}/page")
+    assert [one.getMessage() for one in caplog.records] == ["HTTP 500: try 3 of 4 in 0 s"]
+
+
 def test_waits_grow_and_are_spread():
     with session(backoff=2.0, backoff_max=20.0) as client:
         waits = [[client.backoff(n) for _ in range(300)] for n in range(1, 8)]
@@ -145,7 +156,10 @@ def test_what_must_not_be_done_twice_is_not_tried_again(server):
 
 
 def test_what_never_left_may_be_sent_again():
-    with session(attempts=3) as client, pytest.raises(Refused, match=r"cannot connect \(3 tries\)"):
+    with (
+        session(attempts=3) as client,
+        pytest.raises(Refused, match=r"cannot connect to http://127.0.0.1:9 \(3 tries\)"),
+    ):
         client.call("PUT", "http://127.0.0.1:9/page", repeatable=False)
 
 

@@ -13,16 +13,6 @@ EDGES = np.exp(np.arange(np.log(3500.0), np.log(8200.0), 2e-4))
 MIDDLE = 0.5 * (EDGES[1:] + EDGES[:-1])
 
 
-@pytest.mark.parametrize(
-    "inverse, ratio", [(2.78, 1.569), (2.27, 1.337), (1.82, 1.0), (1.43, 0.751), (1.11, 0.479)]
-)
-def test_extinction_of_the_milky_way(inverse, ratio):
-    """Cardelli, Clayton & Mathis 1989, table 3: A(lambda)/A(V) of UBVRI at R_V = 3.1."""
-    assert foreground.extinction(np.array([1e4 / inverse]))[0] == pytest.approx(
-        ratio, abs=0.015
-    )  # the table is of data, the curve a fit
-
-
 def test_transmission_is_anchored_in_r():
     assert foreground.transmission(np.array([foreground.R_WAVE]), 0.1)[0] == pytest.approx(10**-0.04)
     assert (foreground.transmission(grid.WAVE, np.nan) == 1).all()

@@ -158,14 +158,6 @@ def test_two_processes_that_ask_for_one_device_are_told_apart(sky, tmp_path, cap
     assert len(said) == 1 and "every offered GPU is in use (7 by process" in said[0]
 
 
-def test_a_batch_that_two_processes_cannot_share_is_refused(sky, tmp_path):
-    settings = tmp_path / "odd.yaml"
-    settings.write_text(TINY.read_text().replace("steps: 30, batch: 16", "steps: 30, batch: 15"))
-    process = spawned(command(sky, tmp_path, settings=settings, gpus=2))
-    said = process.communicate()[1]
-    assert process.returncode != 0 and "batch=15; allowed: a multiple of the 2 processes" in said
-
-
 def spoilt(tmp_path, change):
     """A toy sky whose spectra.h5 and images.h5 were changed by `change(spectra, images)`."""
     sky = toy.make(tmp_path / "toy", 80)

@@ -153,3 +153,25 @@ def _write_spectra(path: Path, sky: SimpleNamespace) -> None:
         store.put(file, "lsf", one * np.full(563, 10 / 3, np.float32), "gal coarse", "Angstrom")
         store.put(file, "wave", WAVE, "pix", "Angstrom")
         store.put(file, "coarse_wave", COARSE_WAVE, "coarse", "Angstrom")
+
+
+def networks(folder: Path, paths: SimpleNamespace, train, names: tuple[str, ...]) -> Path:
+    """Networks fitted to a made sky but not trained, in `folder`: what they draw is noise around the mean."""
+    import torch
+
+    from sanspec.nets import build, data
+
+    own = paths.sky
+    layout = build.Layout(64, store.read_json(paths.statistics), WAVE.tolist(), COARSE_WAVE.tolist())
+    spectra = {"coarse": own.coarse_log_flux, "coarse_mask": own.coarse_mask}
+    spectra |= {"fine": own.log_flux, "fine_mask": own.mask, "z": own.z}
+    galaxies = data.galaxies(own.specobjid, own.images, 4, **spectra)
+    for name in names:
+        torch.manual_seed(0)
+        model = build.build(name, train, layout)
+        with torch.inference_mode():
+            model.fit(galaxies)
+        path = Path(folder) / f"{name}.safetensors"
+        build.save(path, name, model, train, layout)
+        store.write_json(path.with_suffix(".json"), {"weights": store.digest(path)})
+    return Path(folder)

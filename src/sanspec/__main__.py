@@ -41,6 +41,7 @@ STAGES = {
     "agn": "tell active galaxies without a spectrum: photometry, and images",
     "bimodality": "test whether properties of the galaxies have two modes",
     "table": "write one of the paper's tables from the products of a run",
+    "validate": "judge the draws as predictive distributions",
     "quality": "compare predicted with observed spectra pixel by pixel",
     "figure": "draw one figure from tables",
     "summary": "collect every number of a run in one file",

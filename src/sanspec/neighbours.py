@@ -1,4 +1,4 @@
-"""Baselines without a network: the nearest training image, the mean training spectrum."""
+"""Baselines by neighbours: images and colours to compare, the nearest of many, the mean training spectrum."""
 
 from collections.abc import Iterable
 
@@ -8,6 +8,7 @@ from jaxtyping import Float
 from sanspec.spectra import grid, preparing
 
 FINALISTS = 5  # nearest by single-precision products, among which the exact distance decides
+APERTURE = 12.0  # radius [pixel] in which colours are measured
 REST_WAVE = np.arange(3400.0, 8200.0)  # of the mean spectrum [Angstrom, vacuum]
 REST_WAVE.setflags(write=False)
 
@@ -29,8 +30,23 @@ def standardise(
     return np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0).reshape(len(images), -1)
 
 
+def colours(
+    images: Float[np.ndarray, "gal band y x"], softening: Float[np.ndarray, " band"]
+) -> Float[np.ndarray, "gal value"]:
+    """r magnitude and u-g, g-r, r-i, i-z of the fluxes within 12 pixels of the centre.
+
+    asinh magnitudes in units of 1.086 mag (Lupton et al. 1999), sign reversed; bands: ugriz. images:
+    nanomaggies; pixels that are not finite count as 0.
+    """
+    axis = np.arange(images.shape[-1]) - (images.shape[-1] - 1) / 2
+    inside = np.hypot(axis[:, None], axis) <= APERTURE
+    flux = np.nan_to_num(images[..., inside].astype(np.float32), posinf=0.0, neginf=0.0).sum(axis=-1)
+    scaled = np.arcsinh(flux / (np.asarray(softening) * np.sqrt(inside.sum()))).astype(np.float32)
+    return np.concatenate([scaled[:, 2:3], np.diff(scaled, axis=1)], axis=1)
+
+
 def nearest(
-    queries: Float[np.ndarray, "query value"], blocks: Iterable[Float[np.ndarray, "some value"]]
+    queries: Float[np.ndarray, "query value"], blocks: Iterable[Float[np.ndarray, "_ value"]]
 ) -> tuple[np.ndarray, Float[np.ndarray, " query"]]:
     """Position, counted through all blocks, of the vector nearest to every query in L2, and its distance.
 

@@ -1,7 +1,7 @@
 """The same measurements on observed and predicted spectra.
 
 INPUTS   results/<run>/prepared/*, results/<run>/generated/*
-OUTPUTS  results/<run>/tables/{eigenspectra.h5,redshift,indices,quality}.{ecsv,json}
+OUTPUTS  results/<run>/tables/{eigenspectra.h5,redshift,indices,quality,validation}.{ecsv,json}
 """
 
 
@@ -99,3 +99,40 @@ rule quality:
         "python -m sanspec quality --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
         " --predicted {input.predicted} --baselines {input.baselines} --redshifts {input.redshifts}"
         " --objects {input.objects} --out {output.table} --summary {output.numbers} > {log} 2>&1"
+
+
+rule validate:
+    """The draws as predictive distributions, on the test and the validation split."""
+    input:
+        spectra=rules.prepare.output.spectra,
+        images=rules.prepare.output.images,
+        predicted=rules.generate.output.predicted,
+        valid=rules.generate_valid.output.predicted,
+        baselines=rules.baselines.output,
+        nets=expand(
+            "results/{{run}}/nets/{network}.safetensors",
+            network=["diff_fine", "clip_coarse", "clip_fine"],
+        ),
+    output:
+        table="results/{run}/tables/validation.ecsv",
+        numbers="results/{run}/tables/validation.json",
+    log:
+        "results/{run}/logs/validate.log",
+    benchmark:
+        "results/{run}/benchmarks/validate.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        runtime=120,
+        mem_mb=16000,
+    params:
+        code=sources("stages.validate"),
+        settings=section("generate"),
+        nets=lambda wildcards: f"results/{wildcards.run}/nets",
+    shell:
+        "python -m sanspec validate --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
+        " --images {input.images} --predicted {input.predicted} --valid {input.valid}"
+        " --baselines {input.baselines} --nets {params.nets} --threads {threads} --gpus {resources.gpu}"
+        " --out {output.table} --summary {output.numbers} > {log} 2>&1"

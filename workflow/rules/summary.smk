@@ -12,7 +12,7 @@ rule summary:
             *expand(
                 "results/{{run}}/tables/{table}.json",
                 table=[
-                    *["redshift", "indices", "quality", "broadening", "lick"],
+                    *["redshift", "indices", "quality", "validation", "broadening", "lick"],
                     *["lines", "classes", "agn", "bimodality"],
                 ],
             ),

@@ -119,6 +119,27 @@ def count_in(session: Session, ask: Callable[[], str]) -> int:
     return session.retry(once)
 
 
+ROW = "SELECT TOP 1 {}, 'end' as fin FROM MyDB.{} WHERE specObjID = {}"
+
+
+def row_in(session: Session, ask: Callable[[], str], names: Sequence[str]) -> tuple[int, ...]:
+    """The ids that a `ROW` query answers, exact; none where they have been rounded."""
+    columns = [*(Column(name, name, "id") for name in names), END]
+
+    def once() -> tuple[int, ...]:
+        """One try."""
+        text = ask()
+        try:
+            frame = read_text(text, columns)
+        except SanspecError:
+            return ()
+        if not len(frame):
+            raise Transient("answer cut short: no row")
+        return tuple(int(frame[name][0]) for name in names)
+
+    return session.retry(once)
+
+
 def _body(lines: Iterable[str]) -> Iterator[str]:
     """Lines without SkyServer's `#Table1`; raises where the answer is a page or a second table follows."""
     begun = False

@@ -4,7 +4,8 @@ Each step is written down before it is begun (`sanspec.database.manifest`), and 
 of all that they depend on, so what is found there under our name is what we would make again.
 
 Not verified against the live service, and therefore checked each time by counting rows: that an upload or an
-export is whole; that DROP TABLE passes as a query; that the list of jobs shows our names for them.
+export is whole; by reading two back: that it keeps ids as integers; that DROP TABLE passes as a query; that the
+list of jobs shows our names for them.
 """
 
 import hashlib
@@ -57,6 +58,9 @@ class Service(Protocol):
     def count(self, table: str) -> int:
         """Rows of a table in MyDB, of different specObjID."""
 
+    def row(self, table: str, columns: Sequence[str], specobjid: int) -> tuple[int, ...]:
+        """The ids that a table in MyDB holds for an object; none where they are not whole numbers."""
+
     def upload(self, table: str, ids: Ids, columns: Sequence[str]) -> None:
         """Make a table in MyDB of ids."""
 
@@ -108,7 +112,18 @@ class Desk:
             raise SanspecError(
                 f"CasJobs: MyDB.{table} holds {found} of the {len(ids)} ids sent; run again to send them anew"
             )
+        self._check_exact(table, ids, columns)
         manifest.write_job(self.engine, table, state="finished")
+
+    def _check_exact(self, table: str, ids: Ids, columns: Sequence[str]) -> None:
+        """Raises SanspecError where CasJobs keeps the ids as floats: the join would lose objects in silence."""
+        for sent in (tuple(map(int, ids[0])), tuple(map(int, ids[-1]))):
+            if self.service.row(table, columns, sent[0]) != sent:
+                self.service.drop(table)
+                raise SanspecError(
+                    f"CasJobs: MyDB.{table} does not hold the ids {sent} as they were sent, perhaps as floats: "
+                    "ask its help desk, or set acquire.service: skyserver"
+                )
 
     def _find_table(self, table: str) -> bool:
         """Whether MyDB has a table of that name, in any case."""

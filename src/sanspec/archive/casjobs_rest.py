@@ -46,7 +46,10 @@ class RestCasJobs:
             )
         if token is None:
             words = self._credentials.redact(answers.text_of(answer.body))
-            raise SanspecError(f"SciServer's login answered HTTP {answer.status} without a token: {words}")
+            raise SanspecError(
+                f"SciServer's login answered HTTP {answer.status} without a token ({words}): check "
+                "acquire.services.login, or run again later"
+            )
         return token
 
     def _call(
@@ -109,6 +112,11 @@ class RestCasJobs:
     def count(self, table: str) -> int:
         """Rows of a table in MyDB, of different specObjID."""
         return answers.count_in(self._session, lambda: self._ask(answers.COUNT.format(table)))
+
+    def row(self, table: str, columns: Sequence[str], specobjid: int) -> tuple[int, ...]:
+        """The ids that a table in MyDB holds for an object; none where they are not whole numbers."""
+        query = answers.ROW.format(", ".join(columns), table, int(specobjid))
+        return answers.row_in(self._session, lambda: self._ask(query), columns)
 
     def upload(self, table: str, ids: Ids, columns: Sequence[str]) -> None:
         """Make a table in MyDB of ids."""

@@ -91,6 +91,11 @@ class SoapCasJobs:
         """Rows of a table in MyDB, of different specObjID."""
         return answers.count_in(self._session, lambda: self._ask(answers.COUNT.format(table)))
 
+    def row(self, table: str, columns: Sequence[str], specobjid: int) -> tuple[int, ...]:
+        """The ids that a table in MyDB holds for an object; none where they are not whole numbers."""
+        query = answers.ROW.format(", ".join(columns), table, int(specobjid))
+        return answers.row_in(self._session, lambda: self._ask(query), columns)
+
     def upload(self, table: str, ids: Ids, columns: Sequence[str]) -> None:
         """Make a table in MyDB of ids, in parts."""
         for first in range(0, len(ids), UPLOAD_ROWS):

@@ -1,5 +1,6 @@
 """The cube file of Pasquet et al. (2019): a local one as it is, or fetched with Range resume and checksum."""
 
+import logging
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from sanspec.config import Acquire
 from sanspec.errors import SanspecError
 from sanspec.survey import cubes
 from sanspec.survey.fitsrows import Damaged
+
+log = logging.getLogger(__name__)
 
 NAME = "sdss.npz"
 _LABELS = 20_000  # labels read at a time
@@ -39,6 +42,7 @@ def obtain(session: Session, settings: Acquire, progress: Callable[[int], None] 
             "(https://deepdip.iap.fr, item 60ef1e05be2b8ebb048d951d, 54 GB)"
         )
     count = _check_layout(path)
+    log.info("reading %s, %.2f GB, for its checksum", path, path.stat().st_size / 1e9)
     digest = store.digest(path)
     if settings.cubes_sha256 not in (None, digest):
         raise SanspecError(

@@ -5,6 +5,7 @@ threads that wait on the network need no event loop. What `requests` leaves out 
 threads, retries that honour Retry-After, faults told apart, no secret over plain http or through a redirect.
 """
 
+import logging
 import random
 import re
 import threading
@@ -25,9 +26,12 @@ from sanspec import __version__
 from sanspec.config import Http
 from sanspec.errors import SanspecError
 
+log = logging.getLogger(__name__)
+
 RETRIED = {408, 425, 429, 500, 502, 503, 504}  # statuses that a later try may cure
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _PIECE = 1 << 15  # bytes read at a time: what a broken connection costs at most
+_TELL = 30.0  # seconds between messages that something is tried again
 _NO_PROXY = {"http": None, "https": None, "all": None}
 
 T = TypeVar("T")
@@ -81,7 +85,7 @@ class Session:
         self.tally: Counter[str] = Counter()
         self.stop = threading.Event()
         self._lock = threading.Lock()
-        self._next = self._closed_until = 0.0
+        self._next = self._closed_until = self._told = 0.0
         self._requests = requests.Session()
         self._requests.auth = _nobody
         adapter = HTTPAdapter(pool_connections=8, pool_maxsize=http.connections, pool_block=True)
@@ -188,9 +192,16 @@ class Session:
                     raise
                 if count == self.http.attempts:
                     raise Refused(f"{fault} ({count} tries)") from None
-                if fault.retry_after is None:
-                    self.sleep(self.backoff(count))
+                wait = self.backoff(count) if fault.retry_after is None else 0.0
+                self._tell(fault, count, wait or fault.retry_after or 0.0)
+                self.sleep(wait)
         raise AssertionError("attempts is at least 1")
+
+    def _tell(self, fault: Transient, count: int, wait: float) -> None:
+        """Say that something is waited for: from the second try on, now and then, as others may be waiting too."""
+        if count > 1 and time.monotonic() - self._told > _TELL:
+            self._told = time.monotonic()
+            log.info("%s: try %d of %d in %.0f s", fault, count + 1, self.http.attempts, wait)
 
     def backoff(self, count: int) -> float:
         """Seconds to wait after try `count` (1, 2, ...)."""
@@ -279,13 +290,14 @@ def _told_apart(url: str) -> Iterator[None]:
             "name your site's certificates in REQUESTS_CA_BUNDLE"
         ) from None
     except requests.exceptions.ConnectTimeout:
-        raise Transient("timeout while connecting", unsent=True) from None
+        raise Transient(f"timeout while connecting to {_place(url)}", unsent=True) from None
     except requests.exceptions.Timeout:
         raise Transient("timeout") from None
     except requests.exceptions.ConnectionError as fault:
         timed_out = "Read timed out" in str(fault)
         refused = "NewConnectionError" in str(fault) or "NameResolutionError" in str(fault)
-        reason = "timeout" if timed_out else "cannot connect" if refused else "connection broke"
+        away = f"cannot connect to {_place(url)}" if refused else "connection broke"
+        reason = "timeout" if timed_out else away
         raise Transient(reason, unsent=refused) from None
     except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
         raise Transient("truncated body") from None

@@ -20,11 +20,13 @@ from sanspec.archive.sas import Wanted
 from sanspec.archive.session import Session
 from sanspec.database import manifest, packed
 from sanspec.database.manifest import Outcome
+from sanspec.errors import SanspecError
 
 log = logging.getLogger(__name__)
 
 _FLUSH = 1.0  # seconds between notes in the database
 _WAITING = 4  # batches queued for each thread
+_HOPELESS = 40  # objects of which none arrives at the very first: the fault is not theirs
 
 
 class Source(Protocol):
@@ -48,6 +50,7 @@ class Transfer:
         self._held: list[Outcome] = []
         self._open: Counter[str] = Counter()
         self._noted = time.monotonic()
+        self._barren: list[Outcome] | None = None  # what did not arrive, until anything has
 
     def run(self, sources: Sequence[Source], passes: int, states: Sequence[str]) -> Counter:
         """Work through the objects in `states`, then the failed ones again; outcomes by state.
@@ -72,6 +75,7 @@ class Transfer:
         expected, tally = sum(counts[state] for state in states), Counter()
         if not expected:
             return tally
+        self._barren = None if counts["done"] else []
         running: dict[Future, list[Wanted]] = {}
         most = _WAITING * self.session.http.connections
         with progress(expected, title) as bar, ThreadPoolExecutor(self.session.http.connections) as pool:
@@ -108,11 +112,27 @@ class Transfer:
                 self._held.append(outcome)
                 tally[outcome.state] += 1
                 tally["adopted"] += outcome.source == "disk"
+                self._watch(outcome)
                 bar.update()
             self._open.subtract(item.plate for item in batch)
         bar.set_postfix({name: tally[name] for name in ("failed", "missing") if tally[name]}, refresh=False)
         if time.monotonic() - self._noted > _FLUSH:
             self._note()
+
+    def _watch(self, outcome: Outcome) -> None:
+        """Raises SanspecError where nothing arrives at all; the objects then count as not tried."""
+        if self._barren is None or outcome.state == "done":
+            self._barren = None
+            return
+        self._barren.append(outcome)
+        if len(self._barren) < _HOPELESS:
+            return
+        reason, _ = Counter(one.reason for one in self._barren).most_common(1)[0]
+        self._held = [Outcome(one.row, "pending", attempts=one.attempts) for one in self._barren]
+        raise SanspecError(
+            f"none of the first {_HOPELESS} spectra arrived ({reason}): check acquire.services and the "
+            "network, then run again"
+        )
 
     def _note(self) -> None:
         """Write down what has come in; pack plates of which nothing is under way."""

@@ -31,7 +31,7 @@ class Curve:
     pole: float
     b: float
 
-    def __call__(self, x: Float[np.ndarray, "*gal"]) -> Float[np.ndarray, "*gal"]:
+    def __call__(self, x: Float[np.ndarray, "*gal"] | float) -> Float[np.ndarray, "*gal"]:
         """The curve at x; minus infinity at and beyond the pole, so that every y there lies above."""
         x = np.asarray(x, np.float64)
         left = x < self.pole
@@ -41,7 +41,9 @@ class Curve:
             np.where(left | ~np.isnan(x), -np.inf, np.nan),
         )
 
-    def beyond(self, x: Float[np.ndarray, "*gal"], y: Float[np.ndarray, "*gal"]) -> Bool[np.ndarray, "*gal"]:
+    def beyond(
+        self, x: Float[np.ndarray, "*gal"] | float, y: Float[np.ndarray, "*gal"] | float
+    ) -> Bool[np.ndarray, "*gal"] | np.bool_:
         """Whether points lie above or right of the curve; false where a coordinate is NaN."""
         return np.asarray(y) > self(x)
 

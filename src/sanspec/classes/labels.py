@@ -22,7 +22,7 @@ def confusion(
     return np.bincount(count * actual[known] + predicted[known], minlength=count**2).reshape(count, count)
 
 
-def counts(matrix: Int[np.ndarray, "*draw actual predicted"]) -> tuple[np.ndarray, ...]:
+def counts(matrix: Int[np.ndarray, "*draw actual predicted"]) -> tuple[np.ndarray | np.integer, ...]:
     """True positives, false positives, false negatives and true negatives of the active class."""
     tp = matrix[..., ACTIVE, ACTIVE]
     fp, fn = matrix[..., ACTIVE].sum(axis=-1) - tp, matrix[..., ACTIVE, :].sum(axis=-1) - tp
@@ -51,7 +51,7 @@ def scores(tp, fp, fn, tn) -> dict[str, np.ndarray]:
     }
 
 
-def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def ratio(above: np.ndarray | np.number, below: np.ndarray | np.number) -> np.ndarray:
     """A quotient; NaN where the divisor is 0."""
     return np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)
 

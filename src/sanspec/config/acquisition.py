@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -191,6 +192,20 @@ class Acquire(Section):
                 "give it in ~/.pgpass or in the environment (PGPASSWORD)"
             )
         return url
+
+    @model_validator(mode="after")
+    def _polite(self):
+        for name, least, url in (
+            ("poll", 5.0, self.services.casjobs),
+            ("query_interval", 1.0, self.services.skyserver),
+        ):
+            if getattr(self, name) < least and urlsplit(url).hostname not in (
+                "127.0.0.1",
+                "localhost",
+                "::1",
+            ):
+                raise ValueError(f"{name}={getattr(self, name)} is below the {least} s that SDSS asks for")
+        return self
 
     @model_validator(mode="after")
     def _ordered(self):

@@ -99,13 +99,27 @@ class Coarse(Diffusion):
         ge=0,
         description="hidden units of a sketch: the spectrum expected of the image, learnt along and shown to the denoiser; 0: none",
     )
+    redshift: Literal["drawn", "free"] = Field(
+        "drawn",
+        description="drawn: each draw first draws a redshift from its distribution given the image, and the sketch stands there; free: the denoiser settles it",
+    )
+    bins: Count = Field(40, description="drawn: bins of that distribution, between the training redshifts")
+    components: Count = Field(
+        32, description="drawn: rest-frame principal components of which the sketch is made"
+    )
+
+    @model_validator(mode="after")
+    def _sketched(self):
+        if self.redshift == "drawn" and not self.sketch:
+            raise ValueError("redshift=drawn needs a sketch: set sketch above 0, or redshift=free")
+        return self
 
 
 class Fine(Diffusion):
     """Fine spectrum from the image and a coarse spectrum."""
 
     sketch: int = Field(0, ge=0, description="hidden units of a sketch of what is diffused; 0: none")
-
+    redshift: Literal["free"] = Field("free", description="the coarse spectrum tells it")
     target: Literal["residual", "spectrum"] = Field(
         "residual",
         description="residual: fine minus aligned coarse log flux, to unit variance (Mardani et al. 2023); spectrum: the fine log flux",
@@ -179,6 +193,11 @@ class Train(Nest):
     )
     valid_every: Count = Field(
         100, description="steps between validations; the best weights by the validation metric are kept"
+    )
+    scored: int = Field(
+        0,
+        ge=0,
+        description="validation galaxies for which a diffusion network draws spectra at each validation, to score them (crps, spread_skill, ...)",
     )
     log_every: Count = Field(10, description="steps between points of the learning curve")
     checkpoint: Positive = Field(60.0, description="seconds between checkpoints for resuming")

@@ -82,6 +82,7 @@ class Galaxy(Base):
     row: Mapped[int] = mapped_column(primary_key=True, comment="place in the catalogue, from 1")
 
 
+_ID_COLUMNS = {column.name: "uint64" for column in COLUMNS if column.kind == "id"}
 _KINDS = {"id": UInt64, "int": Double, "real": Double, "text": Text}
 for _column in COLUMNS:
     setattr(Galaxy, _column.name.lower(), mapped_column(_KINDS[_column.kind](), nullable=True))
@@ -125,6 +126,13 @@ def now() -> str:
 
 
 # --------------------------------------------------------------------------------------------------- database
+
+
+def exists(url: str) -> bool:
+    """Whether there is a database at `url`; of a server it is taken for granted."""
+    with _explained(url):
+        place = make_url(url)
+    return place.get_backend_name() != "sqlite" or Path(place.database or "").is_file()
 
 
 @contextmanager
@@ -239,18 +247,18 @@ def _plain(value):
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def read_catalogue(engine: Engine, block: int = 5000) -> Iterator[pd.DataFrame]:
+def read_catalogue(engine: Engine, block: int = 2000) -> Iterator[pd.DataFrame]:
     """The catalogue in blocks, in the order of specObjID (below 2**63), columns as the query names them."""
     wanted = [getattr(Galaxy, name.lower()).label(name) for name in NAMES]
-    key, last = type_coerce(Galaxy.specobjid, BigInteger), -(1 << 63)
+    key = type_coerce(Galaxy.specobjid, BigInteger)
+    first = chosen = select(key.label("key"), *wanted).order_by(key).limit(block)
     while True:
-        chosen = select(key.label("key"), *wanted).where(key > last).order_by(key).limit(block)
         with engine.connect() as connection:
             rows = connection.execute(chosen).all()
         if not rows:
             return
-        last = rows[-1].key
-        yield pd.DataFrame([row[1:] for row in rows], columns=list(NAMES))
+        chosen = first.where(key > rows[-1].key)
+        yield pd.DataFrame([row[1:] for row in rows], columns=list(NAMES)).astype(_ID_COLUMNS)
 
 
 def count_catalogue(engine: Engine) -> int:

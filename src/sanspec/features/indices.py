@@ -59,7 +59,7 @@ def measure(
 
 
 def window(
-    edges: Float[np.ndarray, " pix+1"], good: np.ndarray, z: Float[np.ndarray, " gal"], band: Band
+    edges: Float[np.ndarray, " edge"], good: np.ndarray, z: Float[np.ndarray, " gal"], band: Band
 ) -> tuple[Float[np.ndarray, "gal pix"], Float[np.ndarray, " gal"]]:
     """Weights that take the mean over a window given in rest-frame air, and the good fraction of the window.
 

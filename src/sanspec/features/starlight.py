@@ -13,8 +13,8 @@ from scipy.optimize import nnls
 
 from sanspec.archive.emiles import Templates
 from sanspec.features.lines import EMISSION_LINES
-from sanspec.redshift import composites
 from sanspec.spectra import grid
+from sanspec.spectra.dust import calzetti
 from sanspec.stellar.lsf import smoothing
 
 FIRST, PIXELS = 35680, 3390  # of the common grid: 3698-8070 A at rest, vacuum
@@ -67,9 +67,7 @@ def continuum(
         return nothing
     weights = np.sqrt(ivar[use])
     at = np.interp(rest[inside], populations.wave, np.arange(populations.wave.size))
-    dust = 10 ** (
-        -0.4 * np.outer(REDDENINGS, composites.calzetti(rest[inside]) - composites.calzetti(5500.0))
-    )
+    dust = 10 ** (-0.4 * np.outer(REDDENINGS, calzetti(rest[inside]) - calzetti(5500.0)))
 
     def columns(number: int) -> Float[np.ndarray, "column inside"]:
         stars = interpolated(populations.templates[number], at)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from sanspec.config import Config
 from sanspec.errors import SanspecError, Warn
-from sanspec.figures import density, galaxies, populations, style
+from sanspec.figures import galaxies, populations, style
 from sanspec.spectra import grid
 from sanspec.stellar import models, results
 
@@ -42,9 +42,7 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
         flux = galaxies.read_rows(inputs["predicted"], "flux", ids)[0].astype(float)
         model = models.read(inputs[f"{code}_models"], ids, "predicted")
         show(wide, flux, {name: model[name][0] for name in ("stars", "gas", "mask")}, row["z"])
-        wide.text(
-            0.01, 0.96, describe(row), va="top", fontsize=6.8, transform=wide.transAxes, bbox=density.PAPER
-        )
+        wide.text(0.01, 0.96, describe(row), va="top", fontsize=6.8, transform=wide.transAxes)
         image = galaxies.read_rows(inputs["images"], "images", ids)[0].astype(np.float32)
         galaxies.show(picture, galaxies.colour(image * galaxies.WEIGHTS, settings.figures))
     handles = {label: line for axes in panels[:, 0] for line, label in zip(*axes.get_legend_handles_labels())}

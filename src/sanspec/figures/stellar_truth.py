@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from sanspec.archive.emiles import read_templates
 from sanspec.config import Config
 from sanspec.errors import SanspecError
-from sanspec.figures import density, populations, style
+from sanspec.figures import populations, style
 from sanspec.stellar import results, truth
 from sanspec.store import read_table
 
@@ -88,7 +88,7 @@ def scatter(axes: Axes, table: pd.DataFrame, kinds: np.ndarray, name: str) -> No
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set(ylim=(-reach, reach), ylabel=about.difference)
+    axes.set(ylim=(-reach, 1.4 * reach), ylabel=about.difference)
 
 
 def caption(axes: Axes, numbers: Mapping, name: str) -> None:
@@ -99,7 +99,7 @@ def caption(axes: Axes, numbers: Mapping, name: str) -> None:
     text = f"bias {form.format(numbers['bias'])}, scatter {form.format(numbers['scatter']).lstrip('+')}"
     if numbers["with_errors"]:
         text += f"\nwithin 1$\\sigma$: {100 * numbers['coverage']:.0f}% of {numbers['with_errors']}"
-    looks = {"va": "top", "fontsize": 6.5, "transform": axes.transAxes, "bbox": density.PAPER}
+    looks = {"va": "top", "fontsize": 6.5, "transform": axes.transAxes}
     axes.text(0.03, 0.97, text, **looks)
 
 

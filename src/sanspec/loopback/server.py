@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import deque
@@ -94,8 +95,7 @@ class Loopback:
         self._answering = 0
         self._idle = threading.Condition()
         handler = type("Handler", (_Handler,), {"loopback": self})
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), handler)
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", port), handler)
         self.base = f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def __enter__(self) -> "Loopback":
@@ -145,6 +145,17 @@ class Loopback:
                     with self.log.open("a") as file:
                         file.write(json.dumps(record) + "\n")
                 self._idle.notify_all()
+
+
+class _Server(ThreadingHTTPServer):
+    """A thread for each connection."""
+
+    daemon_threads = True
+
+    def handle_error(self, request, client_address) -> None:
+        """A client that goes away is no fault; anything else is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

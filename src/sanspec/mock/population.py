@@ -16,48 +16,14 @@ FLUX_LIMIT = 17.77  # Petrosian r, dereddened: the Main Galaxy Sample (Strauss e
 MARGIN = 0.9  # mag beyond the limit up to which masses and redshifts are proposed
 EDGE = 13.5  # mag: brighter galaxies are not proposed, their fibres would be too bright
 THICKNESS = 0.2  # intrinsic axial ratio of a disk seen edge on
+BULGE_ONSET = 8.6, 1.3, 10.8  # lookback time [Gyr] of the first stars, its slope with log mass, and where
+DISK_ONSET = 7.2, 1.2, 10.6  # of the disks of quenched galaxies
 
 # Stellar metallicity against mass: Gallazzi et al. 2005, table 2 (median log Z/Zsun; log M of Chabrier)
-GALLAZZI = np.array(
-    [
-        [
-            8.91,
-            9.11,
-            9.31,
-            9.51,
-            9.72,
-            9.91,
-            10.11,
-            10.31,
-            10.51,
-            10.72,
-            10.91,
-            11.11,
-            11.31,
-            11.51,
-            11.72,
-            11.91,
-        ],
-        [
-            -0.60,
-            -0.61,
-            -0.65,
-            -0.61,
-            -0.52,
-            -0.41,
-            -0.23,
-            -0.11,
-            -0.01,
-            0.04,
-            0.07,
-            0.10,
-            0.12,
-            0.13,
-            0.14,
-            0.15,
-        ],
-    ]
-)
+GALLAZZI = np.array([
+    [8.91, 9.11, 9.31, 9.51, 9.72, 9.91, 10.11, 10.31, 10.51, 10.72, 10.91, 11.11, 11.31, 11.51, 11.72, 11.91],
+    [-0.60, -0.61, -0.65, -0.61, -0.52, -0.41, -0.23, -0.11, -0.01, 0.04, 0.07, 0.10, 0.12, 0.13, 0.14, 0.15],
+])  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +139,7 @@ def draw(rng: np.random.Generator, z_min: float, z_max: float) -> Galaxy:
         **_pattern(rng, kind, bulge_fraction, flat),
         **_dispersions(rng, mass, quenched, cos_i),
         **_dust(rng, mass, quenched, kind, cos_i),
-        nucleus=_nucleus(rng, mass, quenched, green),
+        nucleus=_nucleus(rng, mass, quenched, green, bulge_fraction, bulge, disk),
         seeing=float(np.clip(rng.lognormal(np.log(1.32), 0.11), 1.0, 2.0)),
     )  # fmt: skip
 
@@ -254,7 +220,7 @@ def _histories(
     """Histories of bulge and disk: old where massive (downsizing), metals by Gallazzi et al. 2005."""
     metal = float(np.interp(mass, *GALLAZZI))
     bulge = Population(
-        onset=float(np.clip(rng.normal(8.6 + 1.3 * (mass - 10.8), 1.8), 3.5, 13.0)),
+        onset=float(np.clip(rng.normal(_onset(mass, BULGE_ONSET), 1.8), 3.5, 13.0)),
         tau=float(np.clip(rng.lognormal(np.log(0.7 if quenched else 1.2), 0.35), 0.2, 4.0)),
         quench=rng.uniform(0.8, 4.0) if quenched else 0.5,
         burst=0.0,
@@ -262,7 +228,7 @@ def _histories(
         metal=float(np.clip(metal + (0.10 if quenched else 0.04) + rng.normal(0, 0.10), -1.4, 0.22)),
     )
     if quenched:
-        onset, tau = rng.normal(7.2 + 1.2 * (mass - 10.6), 1.8), rng.lognormal(np.log(0.9), 0.3)
+        onset, tau = rng.normal(_onset(mass, DISK_ONSET), 1.8), rng.lognormal(np.log(0.9), 0.3)
     else:
         onset = rng.normal(7.5, 2.0)
         tau = rng.lognormal(np.log(np.clip(5.0 * 10 ** (-0.45 * (mass - 10)), 1.8, 20.0)), 0.45)
@@ -304,12 +270,49 @@ def _dust(rng: np.random.Generator, mass: float, quenched: bool, kind: str, cos_
     }
 
 
-def _nucleus(rng: np.random.Generator, mass: float, quenched: bool, green: bool) -> str:
-    """Active nuclei: in massive galaxies (Kauffmann et al. 2003); where there is no gas, LINERs alone."""
+def _nucleus(
+    rng: np.random.Generator,
+    mass: float,
+    quenched: bool,
+    green: bool,
+    bulge_fraction: float,
+    bulge: Population,
+    disk: Population,
+) -> str:
+    """Active nuclei, in hosts as the survey's are; where there is no gas, LINERs alone.
+
+    How far the hosts' looks tell them is set by what images of the survey tell: 82 per cent right where never
+    saying active is 67 (Doorenbos et al. 2024, section 5.7).
+    """
     if quenched:
-        chance = 0.39 if mass > 10.4 else 0.10
+        chance = _liner_chance(mass, bulge_fraction, bulge, disk)
     else:
-        chance = 0.7 if green else 0.05 + 0.7 / (1 + np.exp(-(mass - 10.4) / 0.15))
+        chance = 0.9 if green else _active_chance(mass, bulge_fraction)
     if rng.random() >= chance:
         return "none"
     return "LINER" if quenched or rng.random() < 0.5 else "Seyfert"
+
+
+def _active_chance(mass: float, bulge_fraction: float) -> float:
+    """Of a star-forming galaxy: massive and concentrated hosts (Kauffmann et al. 2003, sections 5 and 6).
+
+    Galaxies in transition are active almost all (Schawinski et al. 2007).
+    """
+    return 0.03 + 0.95 / (1 + np.exp(-(mass - 10.5 + 0.6 * (bulge_fraction - 0.2)) / 0.05))
+
+
+def _liner_chance(mass: float, bulge_fraction: float, bulge: Population, disk: Population) -> float:
+    """Of a quenched galaxy: those with a disk, and the younger of their mass.
+
+    Ionised gas is where disks are (Sarzi et al. 2006); LINERs of the red sequence are some 2-3 Gyr younger
+    than its quiet galaxies (Graves et al. 2007).
+    """
+    excess = bulge_fraction * (bulge.onset - _onset(mass, BULGE_ONSET))
+    excess += (1 - bulge_fraction) * (disk.onset - _onset(mass, DISK_ONSET))
+    return 0.04 + 0.88 / (1 + np.exp(2.0 * excess - 4.0 * (0.65 - bulge_fraction) + 1.0))
+
+
+def _onset(mass: float, line: tuple[float, float, float]) -> float:
+    """Mean lookback time [Gyr] of the first stars of a quenched galaxy."""
+    middle, slope, pivot = line
+    return middle + slope * (mass - pivot)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from sanspec.archive.emiles import Templates
 from sanspec.mock.population import Population
+from sanspec.spectra.dust import CARDELLI_RV, calzetti, cardelli
 from sanspec.spectra.grid import FWHM_PER_SIGMA, LOGLAM_STEP, air_to_vac, bin_edges, loglam_edges, rebin
 
 FIRST, PIXELS = 33800, 6810  # rest frame: 2399-11508 A, vacuum, 1e-4 dex
@@ -109,26 +110,12 @@ def star_formation(history: Population) -> float:
 # ------------------------------------------------------------------------------------------------------- dust
 
 
-def calzetti(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
-    """k(lambda) of Calzetti et al. 2000, eq. 4, R_V = 4.05; `wave` in Angstrom, rest frame."""
-    x = 1e4 / wave
-    blue = 2.659 * (-2.156 + x * (1.509 + x * (-0.198 + 0.011 * x))) + 4.05
-    red = 2.659 * (-1.857 + 1.040 * x) + 4.05
-    return np.where(wave < 6300, blue, np.maximum(red, 0))
-
-
 def milky_way(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
     """A(lambda) per E(B-V) of Schlegel et al. 1998: Cardelli et al. 1989, eqs. 2-3b, R_V = 3.1.
 
     Times the 0.86 of Schlafly & Finkbeiner 2011. `wave` in Angstrom, held at 3030 A below it.
     """
-    y = np.minimum(1e4 / wave, 3.3) - 1.82
-    a = [1, 0.17699, -0.50447, -0.02427, 0.72085, 0.01979, -0.77530, 0.32999]
-    b = [0, 1.41338, 2.28305, 1.07233, -5.38434, -0.62251, 5.30260, -2.09002]
-    optical = 3.1 * np.polynomial.polynomial.polyval(y, a) + np.polynomial.polynomial.polyval(y, b)
-    x = 1e4 / wave
-    infrared = (3.1 * 0.574 - 0.527) * x**1.61
-    return 0.86 * np.where(x < 1.1, infrared, optical)
+    return 0.86 * CARDELLI_RV * cardelli(np.maximum(wave, 1e4 / 3.3))
 
 
 CALZETTI = calzetti(WAVE)

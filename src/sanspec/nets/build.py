@@ -44,11 +44,11 @@ def build(name: str, train: Train, layout: Layout) -> nn.Module:
         torch.tensor(grid, dtype=torch.float64) for grid in (layout.wave, layout.coarse_wave)
     )
     makers = {
-        "diff_coarse": lambda: CoarseDiffusion(*common, len(coarse_wave)),
+        "diff_coarse": lambda: CoarseDiffusion(*common, coarse_wave),
         "clip_coarse": lambda: Contrastive(*common, len(coarse_wave), "coarse"),
         "diff_fine": lambda: FineDiffusion(*common, wave, coarse_wave),
         "clip_fine": lambda: Contrastive(*common, len(wave), "fine"),
-        "regressor": lambda: Regressor(*common, len(wave)),
+        "regressor": lambda: Regressor(*common, wave),
     }
     return makers[name]()
 

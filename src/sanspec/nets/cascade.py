@@ -20,6 +20,7 @@ from sanspec.nets.contrastive import Contrastive
 from sanspec.nets.data import Galaxies
 from sanspec.nets.diffusion import Diffusion
 from sanspec.nets.encoders import Context
+from sanspec.nets.ensembles import interval
 from sanspec.nets.sampler import levels_of, sample
 
 BLOCK = 5  # draws of a galaxy computed side by side
@@ -74,6 +75,7 @@ def draw(
     row by row.
     """
     device, condition = context.vector.device, model.condition(coarse, len(keys))
+    context = model.at(context, redshifts(model, context, keys))
     noise = Noise(keys, model.pixels)
 
     def denoise(x: Tensor, level: float) -> Tensor:
@@ -82,6 +84,19 @@ def draw(
     levels = levels_of(sampler, model.settings.cosine_steps)
     x = sample(denoise, levels, sampler.method, lambda: noise().to(device), sampler.clip)
     return model.restore(x, coarse)
+
+
+def redshifts(model: Diffusion, context: Context, keys: list[str]) -> Float[Tensor, " draw"] | None:
+    """A redshift for each key, drawn from its distribution given the image; None where the network draws none.
+
+    Its random number has a generator of its own, so that the noise of the spectrum is the same without it.
+    """
+    if model.odds is None:
+        return None
+    normal = Noise([f"{key}/z" for key in keys], 1)()[:, 0]
+    return model.odds.draw(
+        context.vector, torch.special.ndtr(normal.double()).float().to(context.vector.device)
+    )
 
 
 class Cascade:
@@ -196,15 +211,19 @@ def products(draws: Draws, spread: bool) -> dict[str, Float[np.ndarray, "gal pix
     """Normalised linear flux: `flux` of the best draw, `mean` and `medoid` of the unselected draws (of the
     selected without spread).
 
-    The medoid is the draw nearest to the mean in log flux; `std` is the standard deviation of those draws.
+    The medoid is the draw nearest to the mean in log flux; `std` is the standard deviation of those draws, `low`
+    and `high` bound their central 68 % interval.
     """
     rows = np.arange(len(draws.best))
     pool = draws.fine[:, ~draws.selected[0]] if spread else draws.fine
     distance = ((pool - pool.mean(axis=1, keepdims=True)) ** 2).mean(axis=2)
     flux = np.exp(pool)
+    low, high = interval(flux)
     return {
         "flux": np.exp(draws.fine[rows, draws.best]),
         "mean": flux.mean(axis=1),
         "medoid": flux[rows, distance.argmin(axis=1)],
         "std": flux.std(axis=1),
+        "low": low,
+        "high": high,
     }

@@ -22,7 +22,7 @@ class Galaxies:
     specobjid: (gal) uint64, on the host. images: (gal, band, y, x) nanomaggies in half precision, or 8-bit
     asinh where `softening` (band) is given. offset: (gal, 2) first row and column of the crop that networks
     see. coarse, coarse_mask, fine, fine_mask: (gal, pix) natural log of the normalised flux and which pixels
-    count; None where no network asks for them.
+    count; None where no network asks for them. z: (gal) redshift of the spectrum, single precision.
     """
 
     specobjid: np.ndarray
@@ -33,6 +33,7 @@ class Galaxies:
     fine: Shaped[Tensor, "gal pix"] | None = None
     fine_mask: Bool[Tensor, "gal pix"] | None = None
     softening: Float[Tensor, " band"] | None = None
+    z: Float[Tensor, " gal"] | None = None
 
     def __len__(self) -> int:
         return len(self.specobjid)
@@ -79,9 +80,7 @@ def galaxies(
     `fine_mask`, or both pairs.
     """
     tensors = {
-        name: torch.from_numpy(
-            np.ascontiguousarray(array, dtype=bool if name.endswith("mask") else np.float16)
-        )
+        name: torch.from_numpy(np.ascontiguousarray(array, dtype=_kind(name)))
         for name, array in spectra.items()
     }
     if softening is not None:
@@ -91,6 +90,11 @@ def galaxies(
     kind = np.float16 if softening is None else np.uint8
     stamps = torch.from_numpy(np.ascontiguousarray(images, dtype=kind))
     return Galaxies(np.asarray(specobjid, dtype=np.uint64), stamps, offset, **tensors)
+
+
+def _kind(name: str) -> type:
+    """How a field of `Galaxies` is held."""
+    return bool if name.endswith("mask") else np.float32 if name == "z" else np.float16
 
 
 def in_bytes(

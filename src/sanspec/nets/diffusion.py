@@ -17,12 +17,14 @@ from torch import Tensor, nn
 from sanspec.nets import parallel
 from sanspec.nets.data import Galaxies
 from sanspec.nets.encoders import Context, ImageEncoder
+from sanspec.nets.expectation import RedshiftOdds, RestSketch, Sketch
 from sanspec.nets.sampler import cosine_levels
 from sanspec.nets.unet import UNet
 from sanspec.nets.unet_paper import PaperUNet
 
 BODIES = {"unet": UNet, "paper": PaperUNet}
 VALID_LEVELS = 4  # noise levels a galaxy in the validation loss
+ODDS = 0.1  # weight of the redshift's cross-entropy beside the mean squares
 
 
 def masked_mean(values: Float[Tensor, "gal pix"], mask: Bool[Tensor, "gal pix"]) -> Float[Tensor, ""]:
@@ -82,25 +84,6 @@ class Align(nn.Module):
         return torch.lerp(coarse[:, self.left], coarse[:, self.left + 1], self.share)
 
 
-class Sketch(nn.Module):
-    """The spectrum expected of an image (gal, 1, pix), standardised: tells the denoiser place by place what
-    to expect.
-
-    Regression first, diffusion of what it leaves open after it, as in Mardani et al. 2023, but learnt
-    together.
-    """
-
-    def __init__(self, features: int, pixels: int, settings):
-        super().__init__()
-        hidden, dropout = settings.sketch, settings.dropout
-        self.body = nn.Sequential(
-            nn.Linear(features, hidden), nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden, pixels)
-        )
-
-    def forward(self, vector: Float[Tensor, "gal feature"]) -> Float[Tensor, "gal 1 pix"]:
-        return self.body(vector)[:, None]
-
-
 class Diffusion(nn.Module):
     """The distribution of a standardised spectrum (gal, pix) given an image, and given `conditions` other
     spectra.
@@ -108,22 +91,38 @@ class Diffusion(nn.Module):
 
     metric = "loss"
 
-    def __init__(self, settings, train, statistics: dict, size: int, pixels: int, conditions: int = 0):
+    def __init__(
+        self, settings, train, statistics: dict, size: int, wave: Float[Tensor, " pix"], conditions: int = 0
+    ):
         super().__init__()
-        self.settings, self.pixels = settings, pixels
+        self.settings, self.pixels = settings, len(wave)
         self.encoder = ImageEncoder(settings, train, statistics, size)
-        self.sketch = Sketch(self.encoder.features, pixels, settings) if settings.sketch else None
+        self.sketch, self.odds, pixels, features = None, None, len(wave), self.encoder.features
+        if settings.redshift == "drawn":
+            self.odds = RedshiftOdds(features, settings)
+            features += 1
+            self.sketch = RestSketch(features, wave, settings)
+        elif settings.sketch:
+            self.sketch = Sketch(features, pixels, settings)
         body, given = BODIES[settings.architecture], conditions + (self.sketch is not None)
-        self.body = body(pixels, given, self.encoder.channels, self.encoder.features, settings)
+        self.body = body(pixels, given, self.encoder.channels, features, settings)
         self.standard = Standard(pixels)
         levels = torch.tensor(cosine_levels(settings.cosine_steps))
         self.register_buffer("levels", levels, persistent=False)
 
     def encode(self, galaxies: Galaxies) -> Context:
-        """What the images tell, computed once for all steps and draws."""
+        """What the images tell, computed once for all steps and draws; `at` makes it whole."""
         tokens, vector = self.encoder(galaxies)
-        sketch = vector.new_zeros(len(vector), 0, self.pixels) if self.sketch is None else self.sketch(vector)
-        return Context(tokens, vector, sketch)
+        return Context(tokens, vector, vector.new_zeros(len(vector), 0, self.pixels))
+
+    def at(self, image: Context, z: Float[Tensor, " gal"] | None) -> Context:
+        """What the denoiser is told of images: also the sketch, and the redshift where one is drawn."""
+        if self.sketch is None:
+            return image
+        if self.odds is None:
+            return image._replace(sketch=self.sketch(image.vector)[:, None])
+        vector = torch.cat([image.vector, self.odds.standard(z)], 1)
+        return image._replace(vector=vector, sketch=self.standard(self.sketch(vector, z))[:, None])
 
     def network(
         self, x: Tensor, noise: Tensor, context: Context, condition: Tensor
@@ -177,7 +176,8 @@ class Diffusion(nn.Module):
         """The training loss of a batch, its noise drawn from the global generator: of the denoiser and of the
         sketch.
         """
-        context, (clean, mask, condition) = self.encode(batch), self.target(batch)
+        image, (clean, mask, condition) = self.encode(batch), self.target(batch)
+        context = self.at(image, batch.z)
         times, device = self.settings.levels, clean.device
         count = len(clean) * times * parallel.ranks()
         uniform = (torch.randperm(count, device=device) + torch.rand(count, device=device)) / count
@@ -186,7 +186,8 @@ class Diffusion(nn.Module):
         loss = self.denoising_loss(context.repeat(times), *several, uniform, normal)
         if self.sketch is None:
             return loss
-        return loss + masked_mean((context.sketch[:, 0] - clean).square(), mask)
+        loss = loss + masked_mean((context.sketch[:, 0] - clean).square(), mask)
+        return loss if self.odds is None else loss + ODDS * self.odds.loss(image.vector, batch.z)
 
     def validate(self, batches: list[Galaxies]) -> dict[str, float]:
         """The denoising loss at fixed quantiles of the noise distribution and with fixed noise: equal from
@@ -194,7 +195,7 @@ class Diffusion(nn.Module):
         """
         total = count = 0
         for number, batch in enumerate(batches):
-            context, target = self.encode(batch), self.target(batch)
+            context, target = self.at(self.encode(batch), batch.z), self.target(batch)
             generator = torch.Generator().manual_seed(number)
             for level in range(VALID_LEVELS):
                 spread = (torch.arange(len(batch)) + 0.5) / len(batch)
@@ -212,6 +213,9 @@ class CoarseDiffusion(Diffusion):
         """Standardisation from the training galaxies."""
         self.encoder.fit(galaxies)
         self.standard.fit(galaxies.coarse, galaxies.coarse_mask)
+        if self.odds is not None:
+            self.odds.fit(galaxies.z)
+            self.sketch.frame.fit(galaxies.coarse, galaxies.coarse_mask, galaxies.z, self.standard.mean)
 
     def target(self, batch: Galaxies) -> tuple[Tensor, Tensor, Tensor]:
         """What is diffused (gal, pix), which pixels count, and the condition (none)."""
@@ -249,7 +253,7 @@ class FineDiffusion(Diffusion):
         wave: Float[Tensor, " pix"],
         coarse_wave: Float[Tensor, " coarse"],
     ):
-        super().__init__(settings, train, statistics, size, len(wave), conditions=1)
+        super().__init__(settings, train, statistics, size, wave, conditions=1)
         self.align, self.given = Align(wave, coarse_wave), Standard(len(coarse_wave))
 
     def fit(self, galaxies: Galaxies) -> None:

@@ -4,6 +4,8 @@ Layer for layer the published network (35.9 M parameters with its ResNet-18), bu
 whose frequencies 2**arange(128) * pi overflow: here they are those of `unet.NoiseEmbedding`.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -139,7 +141,7 @@ class PaperUNet(nn.Module):
         return self.last(h)[:, 0]
 
 
-def _transformers(levels: tuple[int, ...], widths: list[int], token: int) -> nn.ModuleDict:
+def _transformers(levels: tuple[int, ...], widths: Sequence[int], token: int) -> nn.ModuleDict:
     """A transformer for each of `levels`, by the level's number."""
     return nn.ModuleDict(
         {str(level): Transformer(widths[level], token) for level in levels if level < len(widths)}

@@ -22,6 +22,8 @@ PRODUCTS = {
     "mean": "mean over the unselected draws (without generate.spread: over the selected)",
     "medoid": "the draw nearest to the mean in log flux",
     "std": "standard deviation over those draws: the predictive spread, noise included",
+    "low": "lower end of their central 68 % interval",
+    "high": "upper end of it",
 }
 
 

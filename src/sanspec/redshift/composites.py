@@ -8,7 +8,7 @@ from scipy.special import ndtr
 from sanspec.archive import emiles
 from sanspec.features.lines import LINE_GROUPS, LineGroup
 from sanspec.redshift.eigenfit import Templates
-from sanspec.spectra import grid
+from sanspec.spectra import dust, grid
 
 FIRST, PIXELS = (
     33945,
@@ -42,9 +42,10 @@ def composites(library: emiles.Templates) -> Float[np.ndarray, "composite log"]:
     weights = np.stack([history(library.ages, start, fade) for start in STARTS for fade in FADES])
     mixed = np.einsum("ha,lam->hml", weights, library.templates).reshape(-1, len(library.lam))
     stars = grid.rebin(grid.air_to_vac(grid.bin_edges(library.lam)), mixed, edges)
-    dust = [10 ** (-0.4 * ebv * calzetti(0.5 * (edges[1:] + edges[:-1]))) for ebv in REDDENINGS]
+    curve = dust.calzetti(0.5 * (edges[1:] + edges[:-1]))
+    screens = [10 ** (-0.4 * ebv * curve) for ebv in REDDENINGS]
     broad = [gaussian_filter1d(stars, vdisp / PIXEL_KMS, axis=1, mode="nearest") for vdisp in VDISPS]
-    return np.concatenate([spectra * screen for spectra in broad for screen in dust])
+    return np.concatenate([spectra * screen for spectra in broad for screen in screens])
 
 
 def history(ages: Float[np.ndarray, " age"], start: float, fade: float) -> Float[np.ndarray, " age"]:
@@ -58,14 +59,6 @@ def history(ages: Float[np.ndarray, " age"], start: float, fade: float) -> Float
         (limits - start) / fade
     )  # fraction of the integral still to come, in units of its maximum
     return np.diff(formed) / (formed[-1] - formed[0])
-
-
-def calzetti(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
-    """A(lambda) / E(B-V) of starburst galaxies (Calzetti et al. 2000, eq. 4; 1200-22000 A)."""
-    micron = wave / 1e4
-    blue = -2.156 + 1.509 / micron - 0.198 / micron**2 + 0.011 / micron**3
-    red = -1.857 + 1.040 / micron
-    return 2.659 * np.where(micron < 0.63, blue, red) + 4.05
 
 
 def line_template(group: LineGroup) -> Float[np.ndarray, " log"]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sanspec.config import Survey
 from sanspec.errors import SanspecError
-from sanspec.scores import populations
+from sanspec.scores import draws, populations
 
 SPLITS = ("train", "valid", "test")
 CAVEAT = "paper: Doorenbos et al. 2024, ApJ 977, 131, their SDSS galaxies: not the same sample"
@@ -60,6 +60,8 @@ ENTRIES = (
         ("mse_predicted_medoid", "", "MSE of the fine draw nearest to all others"),
         ("mse_mean_spectrum", "", "baseline: MSE of the mean training spectrum"),
         ("mse_nearest_image", "", "baseline: MSE of the spectrum of the nearest training image"),
+        ("mse_nearest_colour", "", "baseline: of the training galaxy nearest in colours and magnitude"),
+        ("mse_nearest_contrastive", "", "baseline: of the nearest training image in the contrastive space"),
         ("mse_regression", "", "baseline: MSE of direct regression from the image"),
         ("mse_noise", "", "floor: mean variance of the observed pixels, the MSE of a perfect prediction"),
         ("mse_predicted_over_mean_spectrum", "", "ratio of the two MSE"),
@@ -83,8 +85,12 @@ ENTRIES = (
         ("sigma_mad_observed", "", "sigma_MAD of the observed spectra, measured blindly"),
         ("sigma_mad_median_baseline", "", "baseline: the training split's median redshift for all"),
         ("sigma_mad_nearest_image", "", "baseline: redshift of the nearest training image"),
+        ("sigma_mad_nearest_colour", "", "baseline: of the nearest in colours and magnitude"),
+        ("sigma_mad_nearest_contrastive", "", "baseline: of the nearest in the contrastive space"),
+        ("sigma_mad_cnn", "", "baseline: told from the image by a network, without a spectrum"),
         ("sigma_mad_regression", "", "baseline: measured on the spectra of direct regression"),
     ),
+    *entries("tables/validation", "numbers.", *draws.ROWS),
     *entries(
         "tables/indices",
         "numbers.",

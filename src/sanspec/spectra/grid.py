@@ -32,7 +32,7 @@ def loglam_index(loglam: Float[np.ndarray, " pix"]) -> np.ndarray:
     return np.rint(np.asarray(loglam, dtype=np.float64) / LOGLAM_STEP).astype(np.int64)
 
 
-def loglam_edges(first: int, pixels: int) -> Float[np.ndarray, " pix+1"]:
+def loglam_edges(first: int, pixels: int) -> Float[np.ndarray, " {pixels}+1"]:
     """Edges [Angstrom] of `pixels` bins of the common SDSS grid, the first at index `first`."""
     return 10.0 ** (LOGLAM_STEP * (np.arange(first, first + pixels + 1) - 0.5))
 
@@ -70,18 +70,18 @@ def _block_sizes(pixels: int) -> np.ndarray:
 # --------------------------------------------------------------------------------------------- air and vacuum
 
 
-def refractive_index(wave: Float[np.ndarray, "*pix"]) -> Float[np.ndarray, "*pix"]:
+def refractive_index(wave: Float[np.ndarray, "*pix"] | float) -> Float[np.ndarray, "*pix"] | float:
     """Index of standard air at vacuum `wave` [Angstrom] (Ciddor 1996, eq. 1; valid above 2300 A)."""
     wavenumber2 = (1e4 / np.asarray(wave, dtype=np.float64)) ** 2  # inverse square micrometres
     return 1.0 + 5.792105e-2 / (238.0185 - wavenumber2) + 1.67917e-3 / (57.362 - wavenumber2)
 
 
-def vac_to_air(wave: Float[np.ndarray, "*pix"]) -> Float[np.ndarray, "*pix"]:
+def vac_to_air(wave: Float[np.ndarray, "*pix"] | float) -> Float[np.ndarray, "*pix"] | float:
     """Air wavelength [Angstrom] of vacuum wavelength `wave` [Angstrom] (Ciddor 1996, eq. 1)."""
     return np.asarray(wave, dtype=np.float64) / refractive_index(wave)
 
 
-def air_to_vac(wave_air: Float[np.ndarray, "*pix"]) -> Float[np.ndarray, "*pix"]:
+def air_to_vac(wave_air: Float[np.ndarray, "*pix"] | float) -> Float[np.ndarray, "*pix"] | float:
     """Vacuum wavelength [Angstrom] of air wavelength `wave_air` [Angstrom]: exact inverse of `vac_to_air`."""
     wave = np.asarray(wave_air, dtype=np.float64)
     for _ in range(4):  # a contraction by about 1e-5 a turn
@@ -93,10 +93,10 @@ def air_to_vac(wave_air: Float[np.ndarray, "*pix"]) -> Float[np.ndarray, "*pix"]
 
 
 def rebin(
-    edges_in: Float[np.ndarray, " old+1"],
+    edges_in: Float[np.ndarray, " edge"],
     flux: Float[np.ndarray, "*gal old"],
-    edges_out: Float[np.ndarray, " new+1"],
-) -> Float[np.ndarray, "*gal new"]:
+    edges_out: Float[np.ndarray, " new_edge"],
+) -> Float[np.ndarray, "*gal new_edge-1"]:
     """Flux density on other bins, conserving flux by exact bin overlap (Carnall 2017, eq. 1).
 
     Edges in any unit, both alike. Each value is the mean over the finite part of its bin; NaN where finite

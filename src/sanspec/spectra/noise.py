@@ -18,9 +18,9 @@ def standard_deviation(ivar: Float[np.ndarray, "*gal pix"]) -> Float[np.ndarray,
 
 
 def covariance_times(
-    vector: Float[np.ndarray, "*gal pix"],
-    ivar: Float[np.ndarray, "*gal pix"],
-    correlation: Float[np.ndarray, "*gal lag pix"],
+    vector: Float[np.ndarray, "*#gal pix"],
+    ivar: Float[np.ndarray, "*#gal pix"],
+    correlation: Float[np.ndarray, "*#gal lag pix"],
 ) -> Float[np.ndarray, "*gal pix"]:
     """The noise covariance matrix times `vector`; the rows and columns of masked pixels are 0.
 
@@ -40,10 +40,10 @@ def covariance_times(
 
 
 def noise_variance(
-    weights: Float[np.ndarray, "*gal pix"],
-    ivar: Float[np.ndarray, "*gal pix"],
-    correlation: Float[np.ndarray, "*gal lag pix"],
-) -> Float[np.ndarray, "*gal"]:
+    weights: Float[np.ndarray, "*#gal pix"],
+    ivar: Float[np.ndarray, "*#gal pix"],
+    correlation: Float[np.ndarray, "*#gal lag pix"],
+) -> Float[np.ndarray, "*gal"] | float:
     """Variance of the sum over pixels of weights x flux; infinite where a weight falls on a masked pixel.
 
     weights: in any unit; ivar: inverse variance of the flux; correlation: as stored. Leading axes broadcast.

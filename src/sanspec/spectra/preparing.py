@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, UInt32
 
 from sanspec.config import Prepare
 from sanspec.errors import Warn
@@ -28,7 +28,7 @@ class SmoothedBlock:
     correlation: Float[np.ndarray, "gal lag pix"]
     lsf: Float[np.ndarray, "gal coarse"]
     snr: Float[np.ndarray, " gal"]
-    warn: Int[np.ndarray, " gal"]
+    warn: UInt32[np.ndarray, " gal"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class PreparedBlock:
     coarse_mask: Bool[np.ndarray, "gal coarse"]
     lsf: Float[np.ndarray, "gal coarse"]
     snr: Float[np.ndarray, " gal"]
-    warn: Int[np.ndarray, " gal"]
+    warn: UInt32[np.ndarray, " gal"]
 
 
 def prepare_spectra(native: NativeBlock, z: Float[np.ndarray, " gal"], settings: Prepare) -> PreparedBlock:
@@ -146,7 +146,7 @@ def _warn(before: np.ndarray, good: np.ndarray, native_lsf: np.ndarray, settings
     return np.where(good.any(axis=1), warn, nothing)
 
 
-def bits(holds: Bool[np.ndarray, " gal"], bit: Warn) -> Int[np.ndarray, " gal"]:
+def bits(holds: Bool[np.ndarray, " gal"], bit: Warn) -> UInt32[np.ndarray, " gal"]:
     """A Warn bit where it holds, else 0."""
     return np.where(holds, np.uint32(bit), np.uint32(0))
 

@@ -37,7 +37,7 @@ class Operator:
     depends on the spectrum's own blur they are 0.
     """
 
-    edges: Float[np.ndarray, " native+1"]
+    edges: Float[np.ndarray, " edge"]
     origin: Int[np.ndarray, " pix"]
     weights: Float[np.ndarray, "pix width"]
     shared: bool

@@ -1,7 +1,11 @@
-"""Predict the test spectra without a generative model: mean spectrum, nearest image, direct regression."""
+"""Predict the test spectra without a generative model: mean spectrum, nearest neighbours, direct regression.
+
+Neighbours are sought among the training images by their pixels, by their colours and brightness, and in the
+contrastive network's space. Redshift, break and Halpha are also told by the regression network directly.
+"""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -16,8 +20,15 @@ from sanspec.spectra import grid
 
 log = logging.getLogger(__name__)
 
+Look = Callable[[np.ndarray], np.ndarray]  # images (gal, band, y, x) to vectors (gal, value)
+
 BLOCK = 1024  # training objects held at a time
-BATCH = 128  # images that the regression network sees at a time
+BATCH = 128  # images that a network sees at a time
+NEIGHBOURS = {
+    "nearest_image": "the standardised asinh images",
+    "nearest_colour": "colours and r magnitude, in standard deviations",
+    "nearest_contrastive": "the space of the fine contrastive network",
+}
 FILES = {
     "config": "settings of the run",
     "spectra": "prepared/spectra.h5",
@@ -25,6 +36,7 @@ FILES = {
     "statistics": "prepared/statistics.json",
     "regressor": "weights of the regression network (.safetensors)",
     "record": "its record (.json)",
+    "contrastive": "weights of the fine contrastive network (.safetensors)",
     "out": "baselines.h5 to write",
 }
 
@@ -36,25 +48,19 @@ def arguments(parser) -> None:
 
 
 def run(args) -> None:
-    """Compute the three baselines of every test object and write them."""
+    """Compute the baselines of every test object and write them."""
     settings = config.load(args.config)
     statistics, weights = store.read_json(args.statistics), recorded_weights(args.regressor, args.record)
     with store.arrays(args.spectra) as spectra, store.arrays(args.images) as images:
         same_objects(spectra, images)
         train, test = samples.split_rows(spectra, "train"), samples.split_rows(spectra, "test")
-        stamps = samples.take(images["images"], test)
-        neighbour, distance = nearest(images["images"], train, stamps, statistics)
-        made = {
-            "specobjid": spectra["specobjid"][:][test],
-            "mean": mean_spectrum(spectra, train),
-            "flux": observed(spectra, neighbour),
-            "z": spectra["z"][:][neighbour],
-            "neighbour": spectra["specobjid"][:][neighbour],
-            "distance": distance,
-            "regression": regression(args.regressor, settings.train, spectra["specobjid"][:][test], stamps),
-        }
+        ids, stamps = spectra["specobjid"][:], samples.take(images["images"], test)
+        made = {"mean": mean_spectrum(spectra, train)}
+        for name, look in looks(args.contrastive, settings.train, statistics).items():
+            made[name] = nearest(name, look, spectra, images["images"], train, stamps)
+        made |= regression(args.regressor, settings.train, ids[test], stamps)
     facts = {"train": len(train), "test": len(test), "regressor": weights}
-    write(args.out, made, store.provenance("baselines", **facts))
+    write(args.out, ids[test], made, store.provenance("baselines", **facts))
     log.info("%d test objects, %d training objects -> %s", len(test), len(train), args.out)
 
 
@@ -74,18 +80,61 @@ def same_objects(spectra: h5py.File, images: h5py.File) -> None:
         )
 
 
-def nearest(
-    images: h5py.Dataset, train: np.ndarray, stamps: Float[np.ndarray, "gal band y x"], statistics: dict
-) -> tuple[np.ndarray, Float[np.ndarray, " gal"]]:
-    """Row in spectra.h5 of the training image nearest to each of `stamps`, and its distance."""
+def looks(contrastive: Path, settings: config.Train, statistics: dict) -> dict[str, Look]:
+    """What makes images comparable, by the name of the baseline."""
     bands = [np.asarray(statistics[name], dtype=np.float64) for name in ("softening", "mean", "std")]
-    queries = neighbours.standardise(stamps, *bands)
-    blocks = (
-        neighbours.standardise(samples.take(images, rows), *bands)
-        for rows in in_blocks(train, "nearest image")
-    )
-    position, distance = neighbours.nearest(queries, blocks)
-    return train[position], distance
+    return {
+        "nearest_image": lambda stamps: neighbours.standardise(stamps, *bands),
+        "nearest_colour": lambda stamps: neighbours.colours(stamps, bands[0]),
+        "nearest_contrastive": embedding(contrastive, settings),
+    }
+
+
+def embedding(path: Path, settings: config.Train) -> Look:
+    """Images to points of the contrastive network's space; torch is imported here, other neighbours need none."""
+    import torch
+
+    from sanspec.nets import build, data
+
+    model, _ = build.load(path, "clip_fine", settings)
+
+    def look(stamps: np.ndarray) -> np.ndarray:
+        parts = [stamps[i : i + BATCH] for i in range(0, len(stamps), BATCH)]
+        with torch.inference_mode():
+            batches = (data.galaxies(np.zeros(len(part)), part, settings.crop) for part in parts)
+            return np.concatenate([model.embed_images(batch).numpy() for batch in batches])
+
+    return look
+
+
+def nearest(
+    name: str,
+    look: Look,
+    spectra: h5py.File,
+    images: h5py.Dataset,
+    train: np.ndarray,
+    stamps: Float[np.ndarray, "gal band y x"],
+) -> dict[str, np.ndarray]:
+    """Flux, redshift and specobjid of the training galaxy nearest to each of `stamps`, and its distance.
+
+    Colours, few and of unlike size, are first divided by their standard deviations over the training split.
+    """
+    blocks = [look(samples.take(images, rows)) for rows in in_blocks(train, name)] if few(name) else None
+    scale = np.concatenate(blocks).std(axis=0) if blocks else np.float32(1)
+    values = blocks or (look(samples.take(images, rows)) for rows in in_blocks(train, name))
+    position, distance = neighbours.nearest(look(stamps) / scale, (block / scale for block in values))
+    rows = train[position]
+    return {
+        "flux": observed(spectra, rows),
+        "z": spectra["z"][:][rows],
+        "neighbour": spectra["specobjid"][:][rows],
+        "distance": distance,
+    }
+
+
+def few(name: str) -> bool:
+    """Whether a look has so few numbers that all training galaxies' fit into memory and are scaled."""
+    return name == "nearest_colour"
 
 
 def mean_spectrum(spectra: h5py.File, train: np.ndarray) -> Float[np.ndarray, " rest"]:
@@ -105,20 +154,22 @@ def observed(spectra: h5py.File, rows: np.ndarray) -> Float[np.ndarray, "gal pix
 
 def regression(
     path: Path, settings: config.Train, specobjid: np.ndarray, stamps: Float[np.ndarray, "gal band y x"]
-) -> Float[np.ndarray, "gal pix"]:
-    """Normalised flux by the regression network; torch is imported here, the other baselines need none."""
+) -> dict[str, np.ndarray]:
+    """Normalised flux, and properties without the way over a spectrum, by the regression network."""
     import torch
 
     from sanspec.nets import build, data
+    from sanspec.nets.properties import PROPERTIES
 
     model, _ = build.load(path, "regressor", settings)
-    result = []
+    flux, told = [], []
     with torch.inference_mode():
         for start in tqdm(range(0, len(stamps), BATCH), desc="regression", mininterval=1.0):
             rows = slice(start, start + BATCH)
             batch = data.galaxies(specobjid[rows], stamps[rows], settings.crop)
-            result.append(np.exp(model.predict(batch).double().numpy()))
-    return np.concatenate(result)
+            flux.append(np.exp(model.predict(batch).double().numpy()))
+            told.append(model.properties(batch).double().numpy())
+    return {"regression": np.concatenate(flux), "cnn": dict(zip(PROPERTIES, np.concatenate(told).T))}
 
 
 def in_blocks(rows: np.ndarray, what: str) -> Iterator[np.ndarray]:
@@ -126,29 +177,29 @@ def in_blocks(rows: np.ndarray, what: str) -> Iterator[np.ndarray]:
     yield from tqdm([rows[i : i + BLOCK] for i in range(0, len(rows), BLOCK)], desc=what, mininterval=1.0)
 
 
-def write(path: Path, made: dict, provenance: dict) -> None:
+def write(path: Path, specobjid: np.ndarray, made: dict, provenance: dict) -> None:
     """baselines.h5."""
     with store.create(path, provenance) as file:
-        store.put(file, "specobjid", made["specobjid"], "gal", description="test objects")
+        store.put(file, "specobjid", specobjid, "gal", description="test objects")
         store.put(file, "wave", grid.WAVE, "pix", "Angstrom", "vacuum, observed frame")
         store.put(file, "rest_wave", neighbours.REST_WAVE, "rest", "Angstrom", "vacuum, rest frame")
-        store.put(
-            file,
-            "mean_rest",
-            made["mean"],
-            "rest",
-            "",
-            "mean normalised flux of the training split, rest frame",
-        )
-        near, direct = file.create_group("nearest_image"), file.create_group("regression")
-        flux = made["flux"].astype(np.float32)
-        store.put(near, "flux", flux, "gal pix", "", "normalised flux of the nearest training image's galaxy")
-        store.put(near, "z", made["z"], "gal", "", "its redshift")
-        store.put(near, "neighbour", made["neighbour"], "gal", "", "its specobjid")
-        store.put(
-            near, "distance", made["distance"], "gal", "", "L2 distance of the standardised asinh images"
-        )
-        predicted = made["regression"].astype(np.float32)
-        store.put(
-            direct, "flux", predicted, "gal pix", "", "normalised flux by direct regression from the image"
-        )
+        text = "mean normalised flux of the training split, rest frame"
+        store.put(file, "mean_rest", made["mean"], "rest", "", text)
+        for name, what in NEIGHBOURS.items():
+            write_neighbours(file.create_group(name), made[name], what)
+        text = "normalised flux by direct regression from the image"
+        direct = file.create_group("regression")
+        store.put(direct, "flux", made["regression"].astype(np.float32), "gal pix", "", text)
+        told = file.create_group("cnn")
+        for name, values in made["cnn"].items():
+            text = "told from the image by the regression network (nets.properties)"
+            store.put(told, name, values, "gal", "", text)
+
+
+def write_neighbours(group: h5py.Group, made: dict, what: str) -> None:
+    """One kind of neighbours."""
+    flux = made["flux"].astype(np.float32)
+    store.put(group, "flux", flux, "gal pix", "", f"normalised flux of the training galaxy nearest in {what}")
+    store.put(group, "z", made["z"], "gal", "", "its redshift")
+    store.put(group, "neighbour", made["neighbour"], "gal", "", "its specobjid")
+    store.put(group, "distance", made["distance"], "gal", "", f"its L2 distance in {what}")

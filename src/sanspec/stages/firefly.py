@@ -17,6 +17,10 @@ from sanspec.stellar.spectra import Pairs, Spectrum, chosen, shard
 
 log = logging.getLogger(__name__)
 
+ERRORS = {
+    "clean": "x_err: 1 sigma, calibrated on mixtures of M11 populations; x_std: of the bootstrap",
+    "compat": "x_err: half the released code's 1 sigma interval, too small on mocks; x_std: of the bootstrap",
+}
 FILES = {
     "config": "settings of the run",
     "spectra": "prepared/spectra.h5",
@@ -73,5 +77,6 @@ def meta(settings: config.Stellar, libraries: Libraries) -> dict:
     made = store.provenance("firefly", settings.model_dump(mode="json", exclude={"ppxf", "shards"}))
     averages = settings.firefly.averages if settings.firefly.method == "clean" else "linear"
     means = "log10 of the mean" if averages == "linear" else "mean of log10"
-    about = {"code": f"FIREFLY's method, {settings.firefly.method}", "averages": means}
+    errors = ERRORS[settings.firefly.method]
+    about = {"code": f"FIREFLY's method, {settings.firefly.method}", "averages": means, "errors": errors}
     return made | about | {"library": library.name, "imf": library.imf, "limits": library.limits()}

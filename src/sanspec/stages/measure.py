@@ -1,4 +1,4 @@
-"""Measure redshift and Dn4000 on spectrum files of your own, as on those of the survey; one row a file."""
+"""Measure spectrum files of your own as those of the survey: redshift, indices, emission lines, class; a row a file."""
 
 import logging
 import tempfile
@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sanspec import config, measuring, store
+from sanspec import config, store
 from sanspec.archive import emiles, index
+from sanspec.measuring import files, table
 from sanspec.redshift import composites, eigenfit
+from sanspec.stellar.library import open_library
 
 log = logging.getLogger(__name__)
 
@@ -24,39 +26,59 @@ def arguments(parser) -> None:
         "--out", type=Path, required=True, metavar="FILE", help="table to write (.ecsv or .parquet)"
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings; without it the defaults")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--templates", type=Path, metavar="FILE", help="emiles.npz, of which eigenspectra are made"
+    parser.add_argument(
+        "--templates",
+        type=Path,
+        metavar="FILE",
+        help="emiles.npz: starlight, and eigenspectra where none are given",
     )
-    source.add_argument("--eigenspectra", type=Path, metavar="FILE", help="eigenspectra.h5, instead")
+    parser.add_argument("--eigenspectra", type=Path, metavar="FILE", help="eigenspectra.h5 for the redshifts")
+    parser.add_argument(
+        "--populations", action="store_true", help="fit populations with pPXF as well: a second or so a file"
+    )
     parser.add_argument("--spectra-out", type=Path, metavar="FILE", help="the smoothed spectra as well (.h5)")
 
 
 def run(args) -> None:
     """Measure every file and write the table."""
     settings = config.load(args.config) if args.config else config.Config()
-    paths = measuring.find(args.files)
-    templates = eigenspectra(args, settings)
+    paths = files.find(args.files)
+    tools = prepared_tools(args, settings)
     progress = partial(tqdm, desc="measure", mininterval=1.0, unit="block")
-    table = measuring.measure(paths, templates, settings, progress=progress)
-    made = store.provenance("measure", settings.redshift.model_dump(mode="json"))
-    store.write_table(args.out, table, measuring.UNITS, made)
+    found = table.measure(paths, tools, settings, progress=progress)
+    sections = {
+        name: getattr(settings, name).model_dump(mode="json") for name in ("redshift", "lick", "lines")
+    }
+    made = store.provenance("measure", sections)
+    store.write_table(args.out, found, table.units(tools), made | {"columns": table.meanings(tools)})
     if args.spectra_out:
-        measuring.write_spectra(args.spectra_out, table, settings, made)
-    measured = np.isfinite(table["z"])
-    log.info("%d files, %d with a redshift -> %s", len(table), measured.sum(), args.out)
-    for reason, count in table["reason"][~measured].value_counts().items():
+        table.write_spectra(args.spectra_out, found, settings, made)
+    measured = np.isfinite(found["z"])
+    log.info("%d files, %d with a redshift -> %s", len(found), measured.sum(), args.out)
+    for reason, count in found["reason"][~measured].value_counts().items():
         log.info("%d not measured: %s", count, reason)
 
 
-def eigenspectra(args, settings: config.Config) -> eigenfit.Templates:
-    """Those of the file given, or made of the E-MILES populations, which are fetched where missing."""
-    if args.eigenspectra:
-        return eigenfit.read_templates(args.eigenspectra)
+def prepared_tools(args, settings: config.Config) -> table.Tools:
+    """Eigenspectra of the file given or made of the populations, which are fetched where missing.
+
+    With eigenspectra given and no populations at hand nothing is fetched, and no lines are measured.
+    """
     path = args.templates or settings.measure.templates
-    if not args.templates and not path.exists():
+    needed = args.eigenspectra is None or args.populations
+    if needed and not args.templates and not path.exists():
         fetch(path, settings.templates)
-    return composites.eigenspectra(emiles.read_templates(path), settings.measure.components)
+    populations = emiles.read_templates(path) if needed or args.templates or path.exists() else None
+    if populations is None:
+        log.warning("no populations at %s: lines and classes are left out", path)
+    eigenspectra = (
+        eigenfit.read_templates(args.eigenspectra)
+        if args.eigenspectra
+        else composites.eigenspectra(populations, settings.measure.components)
+    )
+    ppxf = settings.stellar.ppxf
+    library = open_library(path, ppxf.imf).cut(age_max=ppxf.age_max) if args.populations else None
+    return table.Tools(eigenspectra, populations, library)
 
 
 def fetch(path: Path, settings: config.Templates) -> None:

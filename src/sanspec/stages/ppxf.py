@@ -4,6 +4,7 @@ import argparse
 import logging
 import time
 from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ from sanspec.stellar.spectra import Pairs, Spectrum, chosen, shard
 
 log = logging.getLogger(__name__)
 
+ERRORS = (
+    "x_err: formal, as if pixels were independent; x_std: of the bootstrap; neither holds flux calibration"
+)
 FILES = {
     "config": "settings of the run",
     "spectra": "prepared/spectra.h5, with objects.parquet beside it",
@@ -75,8 +79,8 @@ def regular(library: Library, settings: config.Stellar) -> Library:
 def meta(settings: config.Stellar, library: Library) -> dict:
     """What the table's header says."""
     made = store.provenance("ppxf", settings.model_dump(mode="json", exclude={"firefly", "shards"}))
-    about = {"code": "ppxf 9.5.2", "library": library.name, "imf": library.imf, "limits": library.limits()}
-    return made | about
+    about = {"code": f"ppxf {version('ppxf')}", "errors": ERRORS}
+    return made | about | {"library": library.name, "imf": library.imf, "limits": library.limits()}
 
 
 def fit(

@@ -25,7 +25,8 @@ FILES = {
     "out": "table to write (.ecsv)",
     "summary": "scores to write (.json)",
 }
-PREDICTORS = (*samples.PREDICTED, "mean_spectrum", "nearest_image", "regression")
+NEIGHBOURS = ("nearest_image", "nearest_colour", "nearest_contrastive")
+PREDICTORS = (*samples.PREDICTED, "mean_spectrum", *NEIGHBOURS, "regression")
 IN_PLACE = (*samples.PREDICTED, "regression")  # also compared without any move: no measured redshift enters
 SCORES = ("delta", "mse", "mse_log", "chi2")
 
@@ -69,12 +70,8 @@ def predictions(args, test: samples.Sample, redshifts: pd.DataFrame):
         rows = samples.order(test.specobjid, file["specobjid"][:], args.baselines)
         mean = np.broadcast_to(file["mean_rest"][:], (len(test.z), file["mean_rest"].size))
         yield "mean_spectrum", mean, file["rest_wave"][:], np.zeros(len(test.z))
-        yield (
-            "nearest_image",
-            file["nearest_image/flux"][:][rows],
-            grid.WAVE,
-            file["nearest_image/z"][:][rows],
-        )
+        for name in NEIGHBOURS:
+            yield name, file[f"{name}/flux"][:][rows], grid.WAVE, file[f"{name}/z"][:][rows]
         yield "regression", file["regression/flux"][:][rows], grid.WAVE, columns["z_regression"]
 
 
@@ -152,7 +149,7 @@ def headline(table: pd.DataFrame) -> dict[str, float]:
 def ratios(table: pd.DataFrame, draws: int) -> dict[str, float]:
     """mse_predicted over that of each baseline, with paired bootstrap errors."""
     result = {}
-    for name in ("mean_spectrum", "nearest_image", "regression"):
+    for name in ("mean_spectrum", *NEIGHBOURS, "regression"):
         pair = table["mse_predicted"].to_numpy(), table[f"mse_{name}"].to_numpy()
         use = np.isfinite(pair).all(axis=0)
         result[f"mse_predicted_over_{name}"] = metrics.ratio_of_means(*(values[use] for values in pair))

@@ -25,7 +25,13 @@ FILES = {
     "out": "table to write (.ecsv)",
     "summary": "scores to write (.json)",
 }
-SCORED = ("observed", *samples.PREDICTED, "regression", "nearest_image", "median")
+BASELINES = {  # redshifts that are not measured on a spectrum
+    "nearest_image": "nearest_image/z",
+    "nearest_colour": "nearest_colour/z",
+    "nearest_contrastive": "nearest_contrastive/z",
+    "cnn": "cnn/z",
+}
+SCORED = ("observed", *samples.PREDICTED, "regression", *BASELINES, "median")
 RESAMPLINGS = 1000  # for the error of each sigma_MAD
 CORRELATED = 200  # objects whose noise correlation is averaged
 
@@ -46,7 +52,8 @@ def run(args) -> None:
     with store.arrays(args.baselines) as file:
         rows = samples.order(test.specobjid, file["specobjid"][:], args.baselines)
         spectra["regression"] = file["regression/flux"][:][rows]
-        table["z_nearest_image"] = file["nearest_image/z"][:][rows]
+        for name, place in BASELINES.items():
+            table[f"z_{name}"] = file[place][:][rows]
     table["z_median"] = np.median(train.z)
     inflation = samples.noise_inflation(args.spectra, test.rows[:CORRELATED])
     weight = common_weight(train.ivar) * (test.ivar > 0)

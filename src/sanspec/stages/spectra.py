@@ -113,10 +113,15 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 def complain(numbers: dict, settings: config.Acquire) -> None:
-    """Raises SanspecError where too many objects failed for the chain to go on."""
+    """Raises SanspecError where too many objects failed for the chain to go on, or none arrived."""
     failed = numbers["states"]["failed"] + numbers["states"]["pending"]
+    first = next(iter(numbers["reasons"]), "not tried")
+    if not numbers["states"]["done"]:
+        raise SanspecError(
+            f"none of {numbers['objects']} spectra arrived (most often: {first}): check acquire.services, "
+            "then ask for them anew with --again"
+        )
     if failed > settings.tolerate_failed * numbers["objects"]:
-        first = next(iter(numbers["reasons"]), "not tried")
         raise SanspecError(
             f"{failed} of {numbers['objects']} spectra did not arrive (most often: {first}): run again to "
             "try them anew, or raise acquire.tolerate_failed"

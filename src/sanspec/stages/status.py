@@ -34,6 +34,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> str:
     """The report, or a list of objects."""
     settings = config.load(args.config).acquire
+    if not catalogue.exists(settings.database):
+        return f"nothing has been fetched yet: no {settings.database}"
     with catalogue.database(settings.database) as engine:
         if args.list:
             return "\n".join(listed(engine, args.list))

@@ -96,7 +96,7 @@ def _train(args, settings: config.Config, device: str) -> None:
     """The training itself; torch is imported here because the lease must come first."""
     import torch
 
-    from sanspec.nets import build, cost, loop, parallel
+    from sanspec.nets import build, cost, loop, parallel, validation
     from sanspec.nets.data import seed_of
 
     torch.set_num_threads(args.threads)
@@ -113,9 +113,9 @@ def _train(args, settings: config.Config, device: str) -> None:
     with parallel.group():
         price = cost.estimate(model, train, own, shared)
         _announce(args.network, price, train, valid, lost, device)
-        trainer = loop.Trainer(
-            args.network, model, shared, train, valid, _identity(args.network, shared, train, valid)
-        )
+        score = validation.scorer(args.network, settings, valid)
+        identity = _identity(args.network, shared, train, valid)
+        trainer = loop.Trainer(args.network, model, shared, train, valid, identity, score)
         with _writer(args.logdir) as writer:
             best = trainer.run(args.state / "state.safetensors" if args.state else None, writer)
     if _rank("RANK") > 0:
@@ -185,6 +185,7 @@ def _block(network: str, file, pictures, rows: np.ndarray) -> dict[str, np.ndarr
     for which in SPECTRA[network]:
         for name, dataset in zip((which, f"{which}_mask"), COLUMNS[which]):
             block[name] = samples.take(file[dataset], rows)
+    block["z"] = file["z"][:][rows]
     return block
 
 
@@ -199,7 +200,7 @@ def _usable(block: dict[str, np.ndarray]) -> np.ndarray:
 def _held(held: dict[str, np.ndarray], name: str, block: np.ndarray, count: int) -> np.ndarray:
     """The array of all galaxies that blocks of `name` go into: as they are, spectra in half precision."""
     if name not in held:
-        kind = np.float16 if block.dtype.kind == "f" else block.dtype
+        kind = np.float16 if block.dtype.kind == "f" and block.ndim > 1 else block.dtype
         held[name] = np.empty((count, *block.shape[1:]), kind)
     return held[name]
 

@@ -15,6 +15,7 @@ from ppxf.ppxf import ppxf
 from scipy import linalg, optimize
 
 from sanspec.config import Stellar
+from sanspec.stellar.flips import signs
 from sanspec.stellar.ppxf_fit import (
     FAILURES,
     Solution,
@@ -45,25 +46,6 @@ class Draws:
     def failed(self) -> int:
         """Draws without a result."""
         return int(np.isnan(next(iter(self.values.values()))).sum())
-
-
-def signs(
-    edges: Float[np.ndarray, " pix+1"],
-    length: Float[np.ndarray, " pix"],
-    kind: str,
-    rng: np.random.Generator,
-) -> Float[np.ndarray, " pix"]:
-    """Random +-1: `independent` in each pixel, or alike within `block`s one `length` long.
-
-    Prepared spectra are smoothed and resampled, so that noise is alike within one FWHM of the line spread;
-    the first block's phase is random.
-    """
-    pixels = len(length)
-    if kind == "independent":
-        return rng.choice([-1.0, 1.0], pixels)
-    passed = np.cumsum(np.diff(edges) / length) + rng.random()
-    block = np.floor(passed).astype(int) - int(passed[0])
-    return rng.choice([-1.0, 1.0], block[-1] + 1)[block]
 
 
 def realisations(solution: Solution, settings: Stellar, draws: int) -> Float[np.ndarray, "draw pix"]:

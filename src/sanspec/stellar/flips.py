@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 
 def signs(
-    edges: Float[np.ndarray, " pix+1"],
+    edges: Float[np.ndarray, " edge"],
     length: Float[np.ndarray, " pix"],
     kind: str,
     rng: np.random.Generator,

@@ -68,7 +68,7 @@ def within(group: LineGroup, wave_air: Float[np.ndarray, " good"]) -> bool:
 
 
 def template(
-    group: LineGroup, edges: Float[np.ndarray, " pix+1"], fwhm: Float[np.ndarray, " pix"]
+    group: LineGroup, edges: Float[np.ndarray, " edge"], fwhm: Float[np.ndarray, " pix"]
 ) -> Float[np.ndarray, " pix"]:
     """Mean flux density over each bin of a group whose line `name` has unit flux (1 Angstrom times 1).
 

@@ -9,8 +9,8 @@ REACH = 5.0  # standard deviations at which the Gaussian is cut
 
 
 def smoothing(
-    edges_in: Float[np.ndarray, " in+1"],
-    edges_out: Float[np.ndarray, " out+1"],
+    edges_in: Float[np.ndarray, " edge"],
+    edges_out: Float[np.ndarray, " out_edge"],
     sigma: Float[np.ndarray, " out"],
 ) -> csr_array:
     """Operator (out, in): mean over each output bin of a piecewise constant spectrum convolved with a Gaussian.

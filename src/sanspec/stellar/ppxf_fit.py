@@ -8,6 +8,7 @@ from ppxf.ppxf import ppxf
 
 from sanspec.config import Stellar
 from sanspec.errors import Warn
+from sanspec.spectra.dust import CALZETTI_RV  # pPXF's dust is A_V, ours E(B-V)
 from sanspec.stellar import gas, light
 from sanspec.stellar.library import Library
 from sanspec.stellar.problem import V_MOST, Problem, Unfit, pose
@@ -15,7 +16,6 @@ from sanspec.stellar.projection import Projection, derivatives, formal_errors, p
 from sanspec.stellar.results import LINES
 from sanspec.stellar.spectra import Spectrum
 
-R_V = 4.05  # Calzetti et al. 2000: pPXF's dust is A_V, ours E(B-V) = A_V / R_V
 START = {"stars": (0.0, 150.0), "balmer": (0.0, 100.0), "forbidden": (0.0, 100.0)}  # V and sigma [km/s]
 VDISP_RANGE = {"stars": (5.0, 600.0), "balmer": (5.0, 300.0), "forbidden": (5.0, 300.0)}  # sigma [km/s]
 AV_START, AV_MOST = 0.3, (4.0, 8.0)  # magnitudes: start, and greatest of stars and gas
@@ -82,8 +82,8 @@ def properties(problem: Problem, weights: Float[np.ndarray, " ssp"], av: tuple, 
         "log_age_mass": formed @ library.log_age / mass if known else np.nan,
         "metal_light": weights @ library.metal / total if known else np.nan,
         "metal_mass": formed @ library.metal / mass if known else np.nan,
-        "ebv_stars": av[0] / R_V,
-        "ebv_gas": av[1] / R_V,
+        "ebv_stars": av[0] / CALZETTI_RV,
+        "ebv_gas": av[1] / CALZETTI_RV,
         "ml": stars / (formed @ light.band_luminosity(library)) if known else np.nan,
         "log_mass": np.log10(stars * unit) if known and stars * unit > 0 else np.nan,
         "log_mass_formed": np.log10(mass * unit) if known and mass * unit > 0 else np.nan,
@@ -142,7 +142,7 @@ def formal(problem: Problem, fit: ppxf) -> dict:
     error = np.where(error > 0, error, np.nan)
     kinematics = error[:2] * problem.velscale
     names = ("v_err", "vdisp_err", "ebv_stars_err", "ebv_gas_err")
-    return dict(zip(names, map(float, [*kinematics, *error[-2:] / R_V])))
+    return dict(zip(names, map(float, [*kinematics, *error[-2:] / CALZETTI_RV])))
 
 
 def parameters(problem: Problem, fit: ppxf) -> Float[np.ndarray, " par"]:

@@ -143,7 +143,7 @@ def _on_grid(
     return flux, noise, mask
 
 
-def rest_fwhm(spectrum: Spectrum, bins: Float[np.ndarray, " pix+1"]) -> Float[np.ndarray, " pix"]:
+def rest_fwhm(spectrum: Spectrum, bins: Float[np.ndarray, " edge"]) -> Float[np.ndarray, " edge-1"]:
     """Resolution of the rebinned spectrum at `bins` (rest frame, air): FWHM [Angstrom] of the line spread over 1 + z.
 
     Averaging pixels of width w over other bins broadens by a box of that width: w^2 / 12 is added to the
@@ -156,7 +156,7 @@ def rest_fwhm(spectrum: Spectrum, bins: Float[np.ndarray, " pix+1"]) -> Float[np
 
 
 def star_templates(
-    library: Library, bins: Float[np.ndarray, " pix+1"], fwhm: Float[np.ndarray, " pix"]
+    library: Library, bins: Float[np.ndarray, " edge"], fwhm: Float[np.ndarray, " pix"]
 ) -> Float[np.ndarray, "pix ssp"]:
     """Populations over `bins` (rest, air) at resolution `fwhm` [Angstrom]; 0 where the library does not reach.
 

@@ -15,10 +15,11 @@ from sanspec.archive.emiles import Templates
 from sanspec.mock import stars
 from sanspec.mock.population import Population
 from sanspec.scores.metrics import finite
+from sanspec.spectra.dust import calzetti
 
 QUANTITIES = ("log_age_light", "metal_light", "ebv_stars", "vdisp")
 V_BAND = (5070.0, 5950.0)  # vacuum [Angstrom]; where light is weighed, as in the fits
-K_V = float(stars.calzetti(np.array([5500.0]))[0])  # A_V per E(B-V)
+K_V = float(calzetti(np.array([5500.0]))[0])  # A_V per E(B-V)
 ODD = ("defect",)  # columns that mark an object that is not what it seems
 
 

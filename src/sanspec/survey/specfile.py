@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt32
 
 from sanspec.database import packed
 from sanspec.errors import SanspecError, Warn
@@ -83,7 +83,7 @@ class NativeBlock:
     ivar: Float[np.ndarray, "gal native"]
     wdisp: Float[np.ndarray, "gal native"]
     about: list[SpecObj | None]
-    warn: Int[np.ndarray, " gal"]
+    warn: UInt32[np.ndarray, " gal"]
     first: int = NATIVE_FIRST
     faults: dict[int, str] = field(default_factory=dict)
 

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 from scipy.optimize import minimize_scalar
 
+from sanspec.spectra.dust import calzetti
 from sanspec.stellar.firefly import kernels
 
 TRIED = 200  # values of E(B-V) compared with an attenuation
@@ -21,14 +22,6 @@ GORDON = np.array(
     [(1.235, 0.567), (1.538, 0.801), (1.818, 1.000), (2.273, 1.374), (2.703, 1.672), (3.375, 2.000)]
 )
 GORDON_RV = 2.74  # their table 2
-
-
-def calzetti(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
-    """A / E(B-V) of starbursts, Calzetti et al. 2000, eq. 4, R_V = 4.05; `wave` 1200-22000 [Angstrom]."""
-    x = 1e4 / np.asarray(wave, dtype=np.float64)
-    red = 2.659 * (-1.857 + 1.040 * x) + 4.05
-    blue = 2.659 * (-2.156 + 1.509 * x - 0.198 * x**2 + 0.011 * x**3) + 4.05
-    return np.where(x <= 1 / 0.63, red, blue)
 
 
 def odonnell(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:
@@ -58,7 +51,7 @@ CURVES: dict[str, Callable] = {
 
 
 def transmission(
-    ebv: Float[np.ndarray, "*shape"], curve: Float[np.ndarray, " pix"]
+    ebv: Float[np.ndarray, "*shape"] | float, curve: Float[np.ndarray, " pix"]
 ) -> Float[np.ndarray, "*shape pix"]:
     """Fraction of the light that E(B-V) of a curve A / E(B-V) lets through: 10^(-0.4 E(B-V) curve)."""
     return np.exp(-0.4 * np.log(10.0) * np.multiply.outer(ebv, curve))

@@ -1,0 +1,142 @@
+"""The default sampler against DDPM with 250 steps on the same trained network: time, CRPS, error of the mean.
+
+    python benchmarks/sampler.py --config FILE --nets FOLDER --spectra FILE --images FILE
+        [--network diff_coarse] [--galaxies 512] [--draws 8] [--keep FILE] [--out benchmarks/sampler.json]
+
+The galaxies are those of the test and the validation split. The two samplers take turns, block by block of
+eight galaxies, in one process on one thread; the machine may be shared, so the ratio is of processor time,
+wall time beside it. A ratio of scores is ours over DDPM-250's (below 1: ours is better), with its error by
+bootstrap over galaxies in pairs. Spectra are natural log flux; HF power is the mean square difference of
+neighbouring pixels over that of the true spectra.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import sanspec
+from sanspec import config, store
+from sanspec.config import Sampler
+from sanspec.nets import build, data, ensembles, validation
+from sanspec.products import samples
+from sanspec.scores import metrics
+
+BLOCK = 8  # galaxies at a turn
+ANCESTRAL = Sampler(method="ddpm", evaluations=250, schedule="cosine")
+COLUMNS = {"coarse": ("coarse_log_flux", "coarse_mask"), "fine": ("log_flux", "mask")}
+
+
+def read(args, crop: int) -> data.Galaxies:
+    """`args.galaxies` galaxies of the test and validation splits, evenly spread."""
+    with store.arrays(args.spectra) as file, store.arrays(args.images) as pictures:
+        rows = np.sort(np.concatenate([samples.split_rows(file, split) for split in ("test", "valid")]))
+        rows = rows[np.linspace(0, len(rows) - 1, min(args.galaxies, len(rows))).round().astype(int)]
+        spectra = {"z": file["z"][:][rows]}
+        for which, (flux, mask) in COLUMNS.items():
+            spectra[which], spectra[f"{which}_mask"] = (
+                samples.take(file[name], rows) for name in (flux, mask)
+            )
+        return data.galaxies(
+            file["specobjid"][:][rows], samples.take(pictures["images"], rows), crop, **spectra
+        )
+
+
+def race(model, samplers: dict[str, Sampler], galaxies: data.Galaxies, draws: int) -> tuple[dict, dict]:
+    """Draws (gal, draw, pix) of every sampler, and its seconds of processor and of wall time."""
+    drawn, seconds = ({name: [] for name in samplers} for _ in range(2))
+    for number, rows in enumerate(tqdm(torch.arange(len(galaxies)).split(BLOCK), mininterval=5.0)):
+        some = galaxies.take(rows)
+        for name in sorted(samplers, reverse=bool(number % 2)):  # the first of a turn changes
+            begin = time.process_time(), time.perf_counter()
+            drawn[name].append(validation.drawn(model, samplers[name], some, draws, "race"))
+            seconds[name].append((time.process_time() - begin[0], time.perf_counter() - begin[1]))
+    return {name: np.concatenate(parts) for name, parts in drawn.items()}, {
+        name: np.sum(parts, axis=0) for name, parts in seconds.items()
+    }
+
+
+def compared(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float]:
+    """Ratio of two means over the same galaxies, its error, and the least ratio at 95 % confidence."""
+    ratio, error = (
+        metrics.ratio_of_means(ours, theirs),
+        metrics.bootstrap(metrics.ratio_of_means, ours, theirs),
+    )
+    return {"ratio": ratio, "error": error, "ratio_less_1.64_errors": ratio - 1.64 * error}
+
+
+def report(args, settings: config.Config, found: dict, seconds: dict) -> dict:
+    """Everything that is written."""
+    speed = {name: dict(zip(("processor", "wall"), map(float, parts))) for name, parts in seconds.items()}
+    mse, crps = (compared(found["default"][name], found["ddpm250"][name]) for name in ("mse_mean", "crps"))
+    return {
+        "what": "default sampler against DDPM-250 on the same trained network",
+        "speed_ratio": speed["ddpm250"]["processor"] / speed["default"]["processor"],
+        "speed_ratio_wall": speed["ddpm250"]["wall"] / speed["default"]["wall"],
+        "mse_ratio": mse["ratio"],
+        "mse_ratio_error": mse["error"],
+        "crps_ratio": crps["ratio"],
+        "crps_ratio_error": crps["error"],
+        "compared": {"mse_mean": mse, "crps": crps},
+        **{name: ensembles.summary(scores, args.draws) for name, scores in found.items()},
+        "seconds": speed,
+        "samplers": {
+            "default": getattr(settings.generate, args.network.removeprefix("diff_")).model_dump(),
+            "ddpm250": ANCESTRAL.model_dump(),
+        },
+        "network": args.network,
+        "weights": store.digest(args.nets / f"{args.network}.safetensors"),
+        "galaxies": len(found["default"]["crps"]),
+        "draws": args.draws,
+        "simulated": settings.survey.simulated,
+        "timing": "both samplers in turn, block by block, one thread; ratio of processor time (shared machine)",
+        "machine": {"cpus": os.cpu_count(), "processor": processor(), "python": platform.python_version()},
+        "versions": {"sanspec": sanspec.__version__, "torch": torch.__version__, "numpy": np.__version__},
+        "date": date.today().isoformat(),
+    }
+
+
+def processor() -> str:
+    """Model name of the CPU."""
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+    return names[0].split(":")[1].strip() if names else platform.machine()
+
+
+def main() -> None:
+    """Run, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("config", "nets", "spectra", "images"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--network", choices=("diff_coarse", "diff_fine"), default="diff_coarse")
+    parser.add_argument("--galaxies", type=int, default=512)
+    parser.add_argument("--draws", type=int, default=8)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--keep", type=Path, help="file for the draws of both (.npz)")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    settings = config.load(args.config)
+    model, _ = build.load(args.nets / f"{args.network}.safetensors", args.network, settings.train)
+    galaxies, which = read(args, settings.train.crop), args.network.removeprefix("diff_")
+    samplers = {"default": getattr(settings.generate, which), "ddpm250": ANCESTRAL}
+    drawn, seconds = race(model, samplers, galaxies, args.draws)
+    if args.keep is not None:
+        np.savez(args.keep, **drawn)
+    truth, mask = getattr(galaxies, which).float().numpy(), getattr(galaxies, f"{which}_mask").numpy()
+    found = {name: ensembles.scores(values, truth, mask) for name, values in drawn.items()}
+    text = json.dumps(report(args, settings, found, seconds), indent=1)
+    args.out.write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

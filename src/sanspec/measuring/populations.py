@@ -1,0 +1,73 @@
+"""Stellar populations of spectra of a user's own, fitted with pPXF: a second or so each."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from sanspec.config import Config
+from sanspec.errors import Warn
+from sanspec.measuring.features import Spectra
+from sanspec.spectra import grid
+from sanspec.stellar import models
+from sanspec.stellar import spectra as fitted
+from sanspec.stellar.library import Library
+from sanspec.stellar.ppxf_fit import Solution, measure
+from sanspec.stellar.problem import Unfit
+
+COLUMNS = {
+    "vdisp": ("km/s", "stellar velocity dispersion, by pPXF"),
+    "vdisp_err": ("km/s", "its formal error"),
+    "log_age_light": ("dex(yr)", "light-weighted mean log age"),
+    "metal_light": ("dex", "light-weighted mean [M/H]"),
+    "ebv_stars": ("mag", "colour excess of the stars, the Milky Way's not taken out"),
+    "log_mass": ("dex(Msun)", "mass in stars and remnants inside the fibre"),
+    "chi2": ("", "chi2 per degree of freedom of the fit"),
+}
+
+
+def populations_of(
+    spectra: Spectra, library: Library, settings: Config
+) -> tuple[pd.DataFrame, Float[np.ndarray, "gal pix"], np.ndarray]:
+    """COLUMNS, the stars' share of the fits (unit of the flux, NaN without a fit), and WARN bits."""
+    rows = [one(spectra, row, library, settings) for row in range(len(spectra.z))]
+    values, stars, warn = zip(*rows) if rows else ((), (), ())
+    shape = len(rows), grid.WAVE.size
+    return (
+        pd.DataFrame(values, columns=list(COLUMNS)),
+        np.reshape(np.array(stars), shape),
+        np.array(warn, np.uint32),
+    )
+
+
+def one(
+    spectra: Spectra, row: int, library: Library, settings: Config
+) -> tuple[Sequence[float], np.ndarray, int]:
+    """The fit of one spectrum; NaN and NOT_FITTED where there is none."""
+    try:
+        solution = solved(spectra, row, library, settings)
+    except Unfit as fault:
+        nothing = [np.nan] * len(COLUMNS), np.full(grid.WAVE.size, np.nan)
+        return *nothing, int(fault.warn | Warn.NOT_FITTED)
+    norm = solution.problem.spectrum.norm
+    return [solution.values[name] for name in COLUMNS], norm * starlight(solution), int(solution.warn)
+
+
+def solved(spectra: Spectra, row: int, library: Library, settings: Config) -> Solution:
+    """The fit of one spectrum, in units of its median. Raises Unfit where there is none."""
+    good = spectra.ivar[row] > 0
+    if not (np.isfinite(spectra.z[row]) and good.any()):
+        raise Unfit(Warn.NOT_FITTED)
+    norm = float(np.median(spectra.flux[row][good]))
+    noise = np.where(good, np.where(good, spectra.ivar[row], 1.0) ** -0.5, np.nan) / norm
+    whose = int(spectra.specobjid[row]), "observed", float(spectra.z[row])
+    light = spectra.flux[row] / norm, noise, good, spectra.lsf[row]
+    return measure(fitted.Spectrum(*whose, grid.WAVE, *light, norm), library, settings.stellar)
+
+
+def starlight(solution: Solution) -> Float[np.ndarray, " pix"]:
+    """The stars of a solution on grid.WAVE, in the unit of the spectrum fitted."""
+    problem, fit = solution.problem, solution.fit
+    wave = grid.air_to_vac(problem.lam) * (1 + problem.spectrum.z)
+    return models.on_product_grid(wave, problem.scale * (fit.bestfit - fit.gas_bestfit))

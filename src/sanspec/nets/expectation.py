@@ -1,0 +1,154 @@
+"""What an image lets one expect of a spectrum, told to the denoiser: a sketch of it, and a redshift to draw.
+
+Left alone, a denoiser settles the redshift of each stretch of a spectrum apart, and the lines of one draw stand
+at several redshifts. Here a redshift is drawn first, from its distribution given the image; the sketch, made of
+rest-frame principal components, is moved there and shows the denoiser where every feature belongs.
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
+from torch.nn import functional
+
+STEP = 8e-4  # of ln(wavelength) in the rest frame: 5 A at 6500 A
+FARTHEST = 0.5  # redshift to which the rest-frame grid reaches
+BASIS = 20_000  # training spectra that principal components are taken from, at most
+MARGIN = 8  # components computed beyond those kept, for their precision (Halko et al. 2011)
+
+
+def perceptron(features: int, settings, outputs: int) -> nn.Sequential:
+    """One hidden layer of `settings.sketch` units."""
+    return nn.Sequential(
+        nn.Linear(features, settings.sketch),
+        nn.SiLU(),
+        nn.Dropout(settings.dropout),
+        nn.Linear(settings.sketch, outputs),
+    )
+
+
+class Sketch(nn.Module):
+    """The standardised spectrum expected of an image: tells the denoiser place by place what to expect.
+
+    Regression first, diffusion of what it leaves open after it, as in Mardani et al. 2023, but learnt together.
+    """
+
+    def __init__(self, features: int, pixels: int, settings):
+        super().__init__()
+        self.body = perceptron(features, settings, pixels)
+
+    def forward(self, vector: Float[Tensor, "gal feature"]) -> Float[Tensor, "gal pix"]:
+        return self.body(vector)
+
+
+class RestFrame(nn.Module):
+    """Spectra on an observed grid as mean and principal components in the rest frame, constant beyond its
+    ends.
+
+    wave: (pix) vacuum Angstrom, observed frame.
+    """
+
+    def __init__(self, wave: Float[Tensor, " pix"], components: int):
+        super().__init__()
+        log = wave.double().log()
+        self.start = float(log[0]) - math.log(1 + FARTHEST)
+        count = math.ceil((float(log[-1]) - self.start) / STEP) + 2
+        self.register_buffer("log_wave", (log - self.start).float(), persistent=False)
+        self.register_buffer("log_rest", (torch.arange(count) * STEP).float(), persistent=False)
+        self.register_buffer("mean", torch.zeros(count))
+        self.register_buffer("vectors", torch.zeros(components, count))
+        self.register_buffer("spread", torch.ones(components))
+
+    def fit(
+        self,
+        spectra: Shaped[Tensor, "gal pix"],
+        mask: Bool[Tensor, "gal pix"],
+        z: Float[Tensor, " gal"],
+        fill: Float[Tensor, " pix"],
+    ) -> None:
+        """Mean and components of spectra at their redshifts; masked pixels count as `fill`."""
+        step = -(-len(spectra) // BASIS)
+        rest, seen = self._at_rest(torch.where(mask, spectra.float(), fill)[::step], z[::step])
+        self.mean.copy_(torch.where(seen, rest, 0).sum(0) / seen.sum(0).clamp(min=1))
+        excess = torch.where(seen, rest - self.mean, 0)
+        count = min(len(self.vectors), *excess.shape)
+        torch.manual_seed(0)
+        kept = min(count + MARGIN, *excess.shape)
+        _, values, vectors = torch.pca_lowrank(excess, q=kept, center=False)
+        self.vectors[:count] = vectors.T[:count]
+        self.spread[:count] = (values[:count] / len(excess) ** 0.5).clamp(min=1e-6)
+
+    def _at_rest(self, spectra: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Spectra (gal, rest), linear between pixels, and where they reach."""
+        log = self.log_rest + (1 + z[:, None]).log()
+        right = torch.searchsorted(self.log_wave, log.contiguous()).clamp(1, len(self.log_wave) - 1)
+        low, high = self.log_wave[right - 1], self.log_wave[right]
+        share = (log - low) / (high - low)
+        rest = torch.lerp(spectra.gather(1, right - 1), spectra.gather(1, right), share.clamp(0, 1))
+        return rest, (share >= 0) & (share <= 1)
+
+    def forward(
+        self, weights: Float[Tensor, "gal component"], z: Float[Tensor, " gal"]
+    ) -> Float[Tensor, "gal pix"]:
+        """Spectra at redshift z [0 to FARTHEST]; weights are in standard deviations of the components."""
+        rest = self.mean + (weights * self.spread) @ self.vectors
+        place = (self.log_wave - (1 + z.clamp(0, FARTHEST)[:, None]).log()) / STEP
+        left = place.floor().clamp(0, rest.shape[1] - 2)
+        below, above = rest.gather(1, left.long()), rest.gather(1, left.long() + 1)
+        return torch.lerp(below, above, (place - left).clamp(0, 1))
+
+
+class RestSketch(nn.Module):
+    """The log spectrum expected of an image at a given redshift."""
+
+    def __init__(self, features: int, wave: Float[Tensor, " pix"], settings):
+        super().__init__()
+        self.frame = RestFrame(wave, settings.components)
+        self.body = perceptron(features, settings, settings.components)
+
+    def forward(
+        self, vector: Float[Tensor, "gal feature"], z: Float[Tensor, " gal"]
+    ) -> Float[Tensor, "gal pix"]:
+        return self.frame(self.body(vector).float(), z)
+
+
+class RedshiftOdds(nn.Module):
+    """The distribution of the redshift of an image: a histogram between the least and greatest training
+    redshift.
+    """
+
+    def __init__(self, features: int, settings):
+        super().__init__()
+        self.body = perceptron(features, settings, settings.bins)
+        self.register_buffer("edges", torch.linspace(0, 1, settings.bins + 1))
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("scale", torch.ones(()))
+
+    def fit(self, z: Float[Tensor, " gal"]) -> None:
+        """Limits, mean and standard deviation of the training redshifts."""
+        low, high = float(z.min()), max(float(z.max()), float(z.min()) + 1e-3)
+        self.edges.copy_(torch.linspace(low, high, len(self.edges)))
+        self.mean.copy_(z.mean())
+        self.scale.copy_(z.std(correction=0).clamp(min=1e-4))
+
+    def standard(self, z: Float[Tensor, " gal"]) -> Float[Tensor, "gal 1"]:
+        """Redshifts in standard deviations from their mean."""
+        return ((z - self.mean) / self.scale)[:, None]
+
+    def loss(self, vector: Float[Tensor, "gal feature"], z: Float[Tensor, " gal"]) -> Float[Tensor, ""]:
+        """Minus the log of the odds given to the bin of the true redshift, averaged."""
+        bins = torch.searchsorted(self.edges, z.contiguous(), right=True) - 1
+        return functional.cross_entropy(self.body(vector).float(), bins.clamp(0, len(self.edges) - 2))
+
+    def draw(
+        self, vector: Float[Tensor, "gal feature"], uniform: Float[Tensor, " gal"]
+    ) -> Float[Tensor, " gal"]:
+        """The redshift at cumulative probability `uniform` of each image's distribution."""
+        odds = self.body(vector).float().softmax(1)
+        total = odds.cumsum(1)
+        aim = uniform[:, None] * total[:, -1:]
+        number = torch.searchsorted(total, aim).clamp(max=odds.shape[1] - 1)
+        inside = 1 - (total.gather(1, number) - aim) / odds.gather(1, number).clamp(min=1e-12)
+        low, width = self.edges[number], self.edges[1] - self.edges[0]
+        return (low + inside.clamp(0, 1) * width)[:, 0]

@@ -1,0 +1,34 @@
+"""Redshift, break and Halpha of spectra as numbers: what a network can be trained to tell without a spectrum."""
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+PROPERTIES = ("z", "dn4000", "h_alpha_ew")
+BREAK = (3850.0, 3950.0), (4000.0, 4100.0)  # rest-frame A (Balogh et al. 1999)
+LINE = (6535.0, 6610.0)  # Halpha and [N II], rest-frame A
+SIDES = (6460.0, 6530.0), (6615.0, 6685.0)  # continuum beside them
+SOFTENING = 5.0  # A: equivalent widths are compared as asinh(width / SOFTENING), positive in emission
+
+
+def measured(
+    log_flux: Shaped[Tensor, "gal pix"], wave: Float[Tensor, " pix"], z: Float[Tensor, " gal"]
+) -> Float[Tensor, "gal property"]:
+    """z, Dn4000, and the asinh of the equivalent width of Halpha with [N II], at given redshifts.
+
+    log_flux: natural log, gaps filled; wave: vacuum Angstrom, observed frame, evenly spaced.
+    """
+    flux, rest = log_flux.float().exp(), wave.float() / (1 + z[:, None])
+    blue, red = (_mean(flux * rest.square(), rest, band) for band in BREAK)
+    sides = sum(_mean(flux, rest, side) for side in SIDES) / 2
+    excess = _mean(flux, rest, LINE) / sides.clamp(min=1e-6) - 1
+    width = excess * (LINE[1] - LINE[0])
+    return torch.stack([z, red / blue.clamp(min=1e-6), (width / SOFTENING).asinh()], 1)
+
+
+def _mean(flux: Tensor, rest: Tensor, band: tuple[float, float]) -> Float[Tensor, " gal"]:
+    """Mean over a rest-frame band, each pixel by its share of it; 0 where the spectrum does not reach."""
+    pixel = rest[:, 1:2] - rest[:, :1]
+    upper, lower = (rest + pixel / 2).clamp(max=band[1]), (rest - pixel / 2).clamp(min=band[0])
+    share = ((upper - lower) / pixel).clamp(min=0)
+    return (flux * share).sum(1) / share.sum(1).clamp(min=1e-6)
