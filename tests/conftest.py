@@ -1,4 +1,4 @@
-"""What all tests share: where real data are, and a message about what is skipped without them."""
+"""What all tests share: checked array shapes, where real data are, and a message about what is skipped."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 import sanspec  # noqa: F401  first, so that its thread limits hold for numpy
+import shapes
 
 ROOT = Path(__file__).parents[1]
+
+shapes.turn_on()
 
 
 @pytest.fixture(scope="session")

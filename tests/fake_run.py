@@ -198,7 +198,7 @@ def write_tables(
     found = {f"mse_{name}": quality[f"mse_{name}"].mean() for name in PREDICTORS}
     for kind, key in (("predicted", "sigma_mad"), ("median", "sigma_mad_median_baseline")):
         found[key] = metrics.sigma_mad(metrics.delta_z(redshifts[f"z_{kind}"].to_numpy(), z))
-    found |= {"vdisp_correction_worst": 0.02, "h_alpha_over_ppxf": 1.01}
+    found |= {"vdisp_correction_worst": 0.02, "h_alpha_over_ppxf": 1.01, "coverage_fine": 0.7}
     for source in {entry.source for entry in summary.ENTRIES if entry.source.startswith("tables/")}:
         own = [entry.name for entry in summary.ENTRIES if entry.source == source]
         numbers = {name: found.get(name, 0.5) for name in own}

@@ -15,6 +15,7 @@ from astropy.coordinates import SkyCoord
 import fake_run
 from sanspec import __main__, config, store
 from sanspec.errors import SanspecError, Warn
+from sanspec.nets import source
 from sanspec.scores import evidence, truths
 from sanspec.stages import check as stage
 
@@ -90,6 +91,15 @@ def test_the_log_says_of_each_truth_whether_it_holds(run, caplog):
     with caplog.at_level(logging.INFO):
         __main__.main(command(run))
     assert all(any(truth.__name__ in text for text in caplog.messages) for truth in truths.TRUTHS)
+
+
+def test_networks_trained_by_other_code_are_named_and_break_nothing(run, caplog):
+    paths = [run.folder / f"{name}.json" for name in ("diff_coarse", "clip_fine")]
+    for path, digest in zip(paths, (source.digest(), "0" * 64)):
+        store.write_json(path, {"network": path.stem, "source": digest})
+    assert __main__.main([*command(run), "--networks", *map(str, paths)]) == 0
+    assert json.loads(run.out.read_text())["other_source"] == ["clip_fine"]
+    assert any("other code" in text and text.endswith("clip_fine") for text in caplog.messages)
 
 
 def test_a_missing_product_is_one_line(run, capsys):
@@ -212,6 +222,7 @@ DOCTORED = {
     "blue_is_young_observed": (turn_the_break_round("observed"), set()),
     "blue_is_young_predicted": (turn_the_break_round("predicted"), set()),
     "dispersion_removed": (change_the_summary(vdisp_correction_worst=0.2), set()),
+    "intervals_honest": (change_the_summary(coverage_fine=0.55), set()),
     "lines_agree": (change_the_summary(h_alpha_over_ppxf=0.8), set()),
     "lines_agree (none)": (change_the_summary(h_alpha_over_ppxf=None), set()),
 }

@@ -82,7 +82,9 @@ def test_beyond_the_edge_there_is_nothing():
 
 
 def test_the_default_address_is_the_archives():
-    template = type(settings("http://x", __import__("pathlib").Path("/tmp")).acquire.services)().frames
+    template = type(
+        settings("http://127.0.0.1:1", __import__("pathlib").Path("/tmp")).acquire.services
+    )().frames
     assert template.format(rerun=301, run=756, camcol=3, band="r", field=206) == (
         "https://data.sdss.org/sas/dr12/boss/photoObj/frames/301/756/3/frame-r-000756-3-0206.fits.bz2"
     )

@@ -24,6 +24,7 @@ def write_predicted(path, sky, shift=SHIFT):
     flux[-1] = np.nan
     with store.create(path, {}) as file:
         store.put(file, "specobjid", sky.specobjid[test][::-1], "gal")  # in an order of its own
+        store.put(file, "z_draws", np.repeat(sky.z[test][::-1, None] + shift, 3, 1), "gal draw")
         store.put(file, "lsf", np.full(4500, 10 / 3), "pix", "Angstrom")
         for name in ("flux", "mean", "medoid"):
             store.put(file, name, flux[::-1].astype(np.float32), "gal pix")

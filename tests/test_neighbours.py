@@ -54,6 +54,22 @@ def test_standardised_images_follow_their_formula():
     assert values[2, 1] == pytest.approx(expected, abs=1e-2)  # half precision in
 
 
+def test_colours_are_those_of_the_light_within_the_aperture():
+    """Twice the flux: every band brighter by about ln 2, no colour changed; light outside does not count."""
+    softening = np.array([0.05, 0.02, 0.03, 0.04, 0.15])
+    y, x = np.mgrid[:64, :64] - 31.5
+    disk = np.exp(-np.hypot(x, y) / 3) * np.array([1, 3, 5, 7, 9])[:, None, None] * 10
+    ring = np.where(np.hypot(x, y) > 13, 50.0, 0.0)
+    one, two, three = neighbours.colours(np.stack([disk, 2 * disk, disk + ring]), softening)
+    assert two[0] - one[0] == pytest.approx(np.log(2), abs=1e-3)
+    assert two[1:] == pytest.approx(one[1:], abs=1e-2) and three == pytest.approx(one)
+    inside = np.hypot(x, y) <= 12
+    g, r = (np.arcsinh(disk[band][inside].sum() / (softening[band] * inside.sum() ** 0.5)) for band in (1, 2))
+    assert one[[0, 2]] == pytest.approx([r, r - g], rel=1e-5)
+    blank = np.full((1, 5, 64, 64), np.nan)
+    assert (neighbours.colours(blank, softening) == 0).all()
+
+
 def test_the_mean_spectrum_is_the_mean_where_spectra_reach():
     z = np.array([0.05, 0.10, 0.15])
     level = np.array([1.0, 2.0, 6.0])

@@ -23,7 +23,7 @@ NAMES = ("diff_coarse", "clip_coarse", "diff_fine", "clip_fine")
 GENERATE = Generate(
     draws=7, keep=2, fine_draws=3, coarse=Sampler(evaluations=3), fine=Sampler(method="ddpm", evaluations=3)
 )
-FIELDS = ("coarse", "score_coarse", "fine", "score_fine", "parent", "selected", "best")
+FIELDS = ("coarse", "score_coarse", "fine", "score_fine", "parent", "selected", "best", "z")
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,11 @@ def test_without_spread_only_the_kept_are_painted(models, sky, reference):
     np.testing.assert_array_equal(paper.fine, reference.fine[:2, 7:])
 
 
+def test_every_draw_has_a_redshift_of_its_own_within_the_training_range(models, sky, reference):
+    assert reference.z.shape == (6, 7) and len(np.unique(reference.z)) == 42
+    assert reference.z.min() >= sky.z.min() - 1e-6 and reference.z.max() <= sky.z.max() + 1e-6
+
+
 def test_images_are_encoded_once_per_galaxy(models, sky):
     calls = []
     hooks = [
@@ -158,7 +163,8 @@ def hand_made(fine, selected, best):
     count, draws, _ = fine.shape
     blank = np.zeros((count, 1, 1))
     return Draws(
-        blank, blank[..., 0], fine, np.zeros((count, draws)), np.zeros((count, draws), int), selected, best
+        *(blank, blank[..., 0], fine, np.zeros((count, draws)), np.zeros((count, draws), int)),
+        *(selected, best, blank[..., 0]),
     )
 
 
@@ -170,5 +176,6 @@ def test_products_by_hand():
     np.testing.assert_allclose(made["mean"], [[4.0, 4.0]])
     np.testing.assert_allclose(made["medoid"], [[2.0, 2.0]])  # nearest to the mean of the logs, ln 2.62
     np.testing.assert_allclose(made["std"], np.std([1, 2, 9]) * np.ones((1, 2)))
+    np.testing.assert_allclose((made["low"], made["high"]), [[[1.0, 1.0]], [[9.0, 9.0]]])  # of three: all
     everything = products(hand_made(fine, selected, np.array([0])), spread=False)
     np.testing.assert_allclose(everything["mean"], [[17 / 4, 19 / 4]])

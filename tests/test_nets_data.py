@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 from sanspec.nets import data
 
@@ -108,3 +109,10 @@ def test_unusable_galaxies_are_told_from_usable_ones():
     assert data.usable(images, spectrum, mask).tolist() == [True, False, False, False]
     mask[2, 5] = False  # a masked NaN is no harm: it is not looked at, and prepare fills it
     assert data.usable(images, spectrum, mask).tolist() == [True, False, True, False]
+
+
+def test_shapes_named_in_signatures_are_checked_in_tests():
+    with pytest.raises(TypeCheckError, match="rows"):
+        some().take(torch.zeros(2, 2, dtype=torch.int64))
+    with pytest.raises(TypeCheckError, match="images"):
+        data.in_bytes(np.zeros((5, 8, 8), np.float32), [1.0] * 5)

@@ -50,6 +50,13 @@ def test_two_processes_train_as_one(two, case):
             np.testing.assert_allclose(both["weights"][name], norm, rtol=2e-3, err_msg=name)
 
 
+@pytest.mark.parametrize("case", ranks.CAPTURED)
+def test_a_loss_is_captured_whole_for_compilation(two, case):
+    """torch.compile takes each training loss as one graph, as CUDA graphs need, and its value is the same."""
+    plain, compiled = two["captured"][case]
+    assert compiled == pytest.approx(plain, rel=1e-6)
+
+
 def test_a_process_by_itself_needs_no_group():
     x = torch.randn(4, 3, requires_grad=True)
     assert parallel.ranks() == 1 and parallel.rank() == 0

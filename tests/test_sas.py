@@ -423,6 +423,28 @@ def test_packed_spectra_are_taken_over(survey, loopback):
     assert tally["adopted"] == COUNT and len(loopback.server.requests) == before
 
 
+def test_a_packing_that_was_broken_off_is_taken_up(survey, sky, monkeypatch):
+    survey()
+    plate, unlink, gone = survey.folder / "0266", Path.unlink, []
+
+    def stop_at_the_third(path, **options):
+        if path.suffix == ".fits" and len(gone) == 2:
+            raise KeyboardInterrupt
+        gone.append(path) if path.suffix == ".fits" else None
+        unlink(path, **options)
+
+    names = sorted(path.name for path in plate.iterdir())
+    monkeypatch.setattr(Path, "unlink", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        packed.pack_plate(plate)
+    monkeypatch.undo()
+    assert len(list(plate.iterdir())) == len(names) - 2
+    packed.pack_plate(plate)
+    assert packed.names(plate.with_suffix(".h5")) == names and not plate.exists()
+    for name in names:
+        assert packed.read_bytes(plate / name) == (sky / "spectra" / "0266" / name).read_bytes()
+
+
 def test_real_spectra_pack_without_loss(real_data, tmp_path):
     files = sorted((real_data / "spectra" / "window_005_015").glob("*.fits"))
     before = {path.name: path.read_bytes() for path in files}

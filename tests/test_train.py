@@ -15,7 +15,7 @@ from conftest import ROOT
 from sanspec import config, store
 from sanspec.__main__ import main
 from sanspec.config import NETWORKS
-from sanspec.nets import lease
+from sanspec.nets import lease, source
 
 TINY = ROOT / "config" / "tiny.yaml"
 
@@ -48,6 +48,7 @@ def test_each_network_trains_and_leaves_weights_and_a_readable_record(sky, tmp_p
     assert [point["step"] for point in record["valid"]] == [15, 30] and record["best_step"] in (15, 30)
     assert record["weights"] == store.digest(tmp_path / f"{network}.safetensors")
     assert record["settings"]["steps"] == 30 and record["environment"]["device"] == "cpu"
+    assert record["source"] == source.digest() and "loop.py" in {path.name for path in source.files()}
     assert record["valid_galaxies"] == 12 and record["metric"] in record["valid"][0]
     assert record["cost"]["parameters"] == record["parameters"] and record["cost"]["flop"] > 1e8
     assert not (tmp_path / "state").exists()

@@ -29,7 +29,7 @@ STAGES = {
     "baselines": "predict the test spectra without a generative model",
     "eigenspectra": "PCA templates of the rest-frame training spectra",
     "redshift": "measure redshifts on observed and predicted spectra alike",
-    "indices": "measure Dn4000 on observed and predicted spectra alike",
+    "indices": "measure Dn4000 and Lick indices on observed and predicted spectra alike",
     "ppxf": "fit populations, kinematics and emission lines of observed and predicted spectra with pPXF",
     "firefly": "fit populations of observed and predicted spectra with FIREFLY's method",
     "stellar-merge": "join the shards of a population fit",
@@ -39,6 +39,7 @@ STAGES = {
     "lines": "fit emission lines to observed and predicted spectra less their starlight",
     "classify": "tell passive, star-forming and active galaxies apart, and how well predictions do",
     "agn": "tell active galaxies without a spectrum: photometry, and images",
+    "compare": "measure indices and classes on the spectra of every predictor, baselines alike",
     "bimodality": "test whether properties of the galaxies have two modes",
     "table": "write one of the paper's tables from the products of a run",
     "validate": "judge the draws as predictive distributions",
@@ -46,7 +47,7 @@ STAGES = {
     "figure": "draw one figure from tables",
     "summary": "collect every number of a run in one file",
     "check": "test the physical truths that the products of a run must obey",
-    "measure": "run the measurements on spectrum files of your own",
+    "measure": "measure redshift, indices, lines and class on spectrum files of your own",
 }
 
 

@@ -1,10 +1,11 @@
 """Absorption indices freed of velocity dispersion, emission lines, classes with their baselines, bimodality.
 
 INPUTS   results/<run>/{prepared,generated}/*, tables/{redshift,indices}.ecsv, tables/ppxf.parquet and fitted spectra
-OUTPUTS  results/<run>/tables/{broadening.json,lick,lines,classes,agn,bimodality}.*, tables/table{1,2}.{ecsv,tex,txt}
+OUTPUTS  results/<run>/tables/{broadening.json,lick,lines,classes,agn,bimodality,predictors}.*,
+         tables/{table1,table2,table_budget,table_predictors}.{ecsv,tex,txt}
 """
 
-TABLES = ("table1", "table2")
+TABLES = ("table1", "table2", "table_budget", "table_predictors")
 
 
 rule broadening:
@@ -48,7 +49,7 @@ rule lick:
         "../../envs/base.yaml"
     params:
         code=sources("stages.lick"),
-        settings=section("lick"),
+        settings=section("lick", "lines"),
     shell:
         "python -m sanspec lick --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
         " --objects {input.objects} --predicted {input.predicted} --indices {input.indices}"
@@ -222,10 +223,39 @@ rule bimodality:
         " --summary {output.numbers} > {log} 2>&1"
 
 
-rule table:
-    """Tables 1 and 2 of the paper, from this run: ECSV, LaTeX, plain text."""
+rule compare:
+    """Indices and classes on the spectra of every predictor, the baselines' measured as ours are."""
     input:
-        rules.classify.output.numbers,
+        spectra=rules.prepare.output.spectra,
+        predicted=rules.generate.output.predicted,
+        baselines=rules.baselines.output,
+        redshifts=rules.redshift.output.table,
+        templates=rules.templates.output,
+    output:
+        table="results/{run}/tables/predictors.parquet",
+        numbers="results/{run}/tables/predictors.json",
+    log:
+        "results/{run}/logs/compare.log",
+    benchmark:
+        "results/{run}/benchmarks/compare.tsv"
+    conda:
+        "../../envs/base.yaml"
+    params:
+        code=sources("stages.compare"),
+        settings=section("lick", "lines", "classify"),
+    shell:
+        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m sanspec compare"
+        " --config results/{wildcards.run}/config.yaml --spectra {input.spectra} --predicted {input.predicted}"
+        " --baselines {input.baselines} --redshifts {input.redshifts} --templates {input.templates}"
+        " --out {output.table} --summary {output.numbers} > {log} 2>&1"
+
+
+rule table:
+    """Tables 1 and 2 of the paper, from this run, and the predictors beside each other: ECSV, LaTeX, plain text."""
+    input:
+        classes=rules.classify.output.numbers,
+        compared=rules.compare.output.numbers,
+        agn=rules.agn.output.numbers,
     output:
         table="results/{run}/tables/{table}.ecsv",
         latex="results/{run}/tables/{table}.tex",
@@ -246,4 +276,5 @@ rule table:
         settings=section("survey"),
     shell:
         "python -m sanspec table {wildcards.table} --config results/{wildcards.run}/config.yaml"
-        " --run {wildcards.run} --classes {input} --out {output.table} > {log} 2>&1"
+        " --run {wildcards.run} --classes {input.classes} --compared {input.compared} --agn {input.agn}"
+        " --out {output.table} > {log} 2>&1"

@@ -57,6 +57,7 @@ rule check:
         objects=rules.prepare.output.objects,
         predicted=rules.generate.output.predicted,
         spectra=rules.prepare.output.spectra,
+        networks=expand("results/{{run}}/nets/{network}.json", network=NETWORKS),
     output:
         "results/{run}/check.json",
     log:
@@ -71,4 +72,4 @@ rule check:
         "python -m sanspec check --config results/{wildcards.run}/config.yaml --run {wildcards.run}"
         " --summary {input.summary} --quality {input.quality} --redshifts {input.redshifts}"
         " --indices {input.indices} --objects {input.objects} --predicted {input.predicted}"
-        " --spectra {input.spectra} --out {log.truths} > {log.text} 2>&1 && cp {log.truths} {output}"
+        " --spectra {input.spectra} --networks {input.networks} --out {log.truths} > {log.text} 2>&1 && cp {log.truths} {output}"

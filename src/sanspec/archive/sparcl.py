@@ -54,7 +54,7 @@ class Sparcl:
     def _fetch(self, wanted: Sequence[Wanted], folder: Path) -> Iterator[Outcome]:
         """Objects over the network, all in one answer."""
         try:
-            records = {int(record["specid"]): record for record in self._records(wanted)}
+            records = {int(one["specid"]): one for one in self._records(wanted) if one["specid"]}
         except Refused as fault:
             yield from (sas.refused(item, fault, self.name) for item in wanted)
             return

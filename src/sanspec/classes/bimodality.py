@@ -4,11 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.stats import gaussian_kde
 from sklearn.mixture import GaussianMixture
 
-from sanspec.features.dispersed import velocity_dispersions
+from sanspec.errors import Warn
+from sanspec.features.dispersed import fitted_rows, velocity_dispersions
 from sanspec.scores import metrics
 from sanspec.stellar.results import KINDS
 
@@ -33,13 +34,22 @@ def table_of(
         objects["modelmag_u"] - objects["modelmag_r"] - (objects["extinction_u"] - objects["extinction_r"])
     )
     for kind in KINDS:
-        rows = populations[populations["kind"] == kind].set_index("specobjid").reindex(specobjid)
+        rows = fitted_rows(populations, specobjid, kind)
         found[f"ebv_{kind}"] = rows["ebv_stars"].to_numpy(float)
         found[f"log_age_{kind}"] = rows["log_age_light"].to_numpy(float)
-        found[f"vdisp_{kind}"] = velocity_dispersions(populations, specobjid, kind)[0]
+        found[f"vdisp_{kind}"] = np.where(
+            piled(rows), np.nan, velocity_dispersions(populations, specobjid, kind)[0]
+        )
         found[f"dn4000_{kind}"] = indices[f"dn4000_{kind}"].to_numpy(float)
         found[f"u_r_{kind}"] = np.where(np.abs(colour) < 10, colour, np.nan)
     return pd.DataFrame(found)
+
+
+def piled(rows: pd.DataFrame) -> Bool[np.ndarray, " gal"]:
+    """Where a velocity dispersion stands at the bound of its fit: no measurement, and no mode."""
+    bound = (rows["warn"].fillna(0).astype(np.uint32) & int(Warn.AT_BOUND)) > 0
+    vdisp = rows["vdisp"]
+    return (bound & ((vdisp <= 1.001 * vdisp.min()) | (vdisp >= 0.999 * vdisp.max()))).to_numpy()
 
 
 def two_against_one(values: Float[np.ndarray, " gal"], seed: int = 0) -> dict:

@@ -51,7 +51,7 @@ def scores(tp, fp, fn, tn) -> dict[str, np.ndarray]:
     }
 
 
-def ratio(above: np.ndarray | np.number, below: np.ndarray | np.number) -> np.ndarray:
+def ratio(above: np.ndarray | np.number | float, below: np.ndarray | np.number | float) -> np.ndarray:
     """A quotient; NaN where the divisor is 0."""
     return np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)
 

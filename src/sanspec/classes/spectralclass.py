@@ -35,11 +35,16 @@ def measured(rows: pd.DataFrame) -> labels.Measured:
     return labels.Measured(fluxes, rows["ew_h_alpha"].to_numpy(float))
 
 
+def classify(basis: labels.Measured, settings: Classify) -> tuple[Int[np.ndarray, " gal"], np.ndarray]:
+    """Classes and WARN bits of what `measured` gives."""
+    return diagnostics.classify(basis.fluxes, basis.width, settings.ew_min)
+
+
 def columns(rows: pd.DataFrame, settings: Classify, seed: int) -> pd.DataFrame:
     """Class, place in the diagrams, widths, probabilities and bits of every spectrum of one kind."""
     basis = measured(rows)
     x, y = diagnostics.ratios(basis.fluxes)
-    found, warn = diagnostics.classify(basis.fluxes, basis.width, settings.ew_min)
+    found, warn = classify(basis, settings)
     seen = found > PASSIVE
     chances = labels.probabilities(basis, settings, settings.ew_reading, seed)
     width_n_ii = rows["ew_n_ii_6583"].to_numpy(float)

@@ -9,6 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from sanspec.config.base import Count, Positive, Section
 from sanspec.errors import SanspecError
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
 
 class Survey(Section):
     """Where the galaxies come from."""
@@ -195,20 +197,19 @@ class Acquire(Section):
 
     @model_validator(mode="after")
     def _polite(self):
-        for name, least, url in (
-            ("poll", 5.0, self.services.casjobs),
-            ("query_interval", 1.0, self.services.skyserver),
-        ):
-            if getattr(self, name) < least and urlsplit(url).hostname not in (
-                "127.0.0.1",
-                "localhost",
-                "::1",
-            ):
-                raise ValueError(f"{name}={getattr(self, name)} is below the {least} s that SDSS asks for")
+        limits = (("poll", 5.0, self.services.casjobs), ("query_interval", 1.0, self.services.skyserver))
+        for name, least, url in limits:
+            given, foreign = getattr(self, name), urlsplit(url).hostname not in _LOOPBACK
+            if foreign and given < least:
+                raise SanspecError(
+                    f"config: key 'acquire.{name}': {given} s is too often for SDSS; allowed: {least} s and more"
+                )
         return self
 
     @model_validator(mode="after")
     def _ordered(self):
         if self.z_min >= self.z_max:
-            raise ValueError(f"z_min={self.z_min} must be below z_max={self.z_max}")
+            raise SanspecError(
+                f"config: key 'acquire.z_min': {self.z_min} must be below acquire.z_max ({self.z_max})"
+            )
         return self

@@ -51,6 +51,9 @@ class Check(Section):
     line_ratio: Positive = Field(
         0.05, description="largest |median ratio - 1| of our Halpha fluxes to pPXF's, observed spectra"
     )
+    coverage: Positive = Field(
+        0.10, description="largest distance from 0.68 of the coverage of the draws' 68 % interval"
+    )
     spread: float = Field(
         0.2, ge=0, description="least scatter between galaxies of predicted over observed spectra"
     )

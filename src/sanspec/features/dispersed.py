@@ -13,10 +13,21 @@ from sanspec.features import vdisp_correction as correction
 from sanspec.features.indices import Measured
 from sanspec.products import samples
 from sanspec.scores import metrics
+from sanspec.spectra import grid
 from sanspec.stellar.results import KINDS
 
 SHOWN = ("mgb", "fe5270", "fe5335", "mgfe", "hbeta", "dn4000")  # of figure 7, in its order
 CLASSES = ("all", "no_spirals", *samples.MORPHOLOGIES)
+UNFITTED = int(Warn.NOT_FITTED | Warn.NO_REDSHIFT)  # a fit at a redshift not its own is none
+
+
+def fitted_rows(populations: pd.DataFrame, specobjid: UInt64[np.ndarray, " gal"], kind: str) -> pd.DataFrame:
+    """Rows of a table of `stellar.results` for the given objects; NaN, `warn` too, where nothing was fitted.
+
+    Nothing counts as fitted either where the spectrum has no redshift of its own.
+    """
+    rows = populations[populations["kind"] == kind].set_index("specobjid").reindex(specobjid)
+    return rows.where((rows["warn"].fillna(0).astype(np.uint32) & UNFITTED) == 0)
 
 
 def velocity_dispersions(
@@ -24,13 +35,20 @@ def velocity_dispersions(
 ) -> tuple[Float[np.ndarray, " gal"], Float[np.ndarray, " gal"]]:
     """Velocity dispersion [km/s] and its error of the given objects; NaN where it was not measured.
 
-    populations: a table of `stellar.results`. The error is the bootstrap's where there is one, else the
-    formal one.
+    The error is the bootstrap's where there is one, else the formal one.
     """
-    rows = populations[populations["kind"] == kind].set_index("specobjid").reindex(specobjid)
-    unmeasured = (rows["warn"].fillna(0).astype(np.uint32) & int(Warn.NOT_FITTED | Warn.NO_VDISP)) > 0
-    value = rows["vdisp"].where(~unmeasured).to_numpy(float)
+    rows = fitted_rows(populations, specobjid, kind)
+    assumed = (rows["warn"].fillna(0).astype(np.uint32) & int(Warn.NO_VDISP)) > 0
+    value = rows["vdisp"].where(~assumed).to_numpy(float)
     return value, rows["vdisp_std"].fillna(rows["vdisp_err"]).to_numpy(float)
+
+
+def fit_redshifts(
+    populations: pd.DataFrame, specobjid: UInt64[np.ndarray, " gal"], kind: str, z: Float[np.ndarray, " gal"]
+) -> Float[np.ndarray, " gal"]:
+    """Redshifts at which the starlight of fits stands: that of the fit with its velocity; NaN where unfitted."""
+    velocity = fitted_rows(populations, specobjid, kind)["v"].to_numpy(float)
+    return (1 + z) * np.exp(velocity / grid.C_KMS) - 1
 
 
 def members(
@@ -105,8 +123,8 @@ def compare(table: pd.DataFrame, name: str, draws: int) -> dict:
     """Correlation of observed and predicted index with bootstrap error, slope, offset, scatter, noise limit.
 
     slope: of predicted on observed by Theil and Sen's median; noise_limit: the correlation that a perfect
-    prediction would reach, given the errors of the observed ones; negative: galaxies whose [MgFe]' is
-    undefined.
+    prediction would reach, given the errors of the observed ones; without_value: galaxies without a value on
+    either side; uncorrected: those whose value on either side is not freed of dispersion, or by extrapolation.
     """
     observed, predicted = (table[f"{name}_{kind}"].to_numpy(float) for kind in KINDS)
     error = table[f"{name}_observed_err"].to_numpy(float)
@@ -119,6 +137,7 @@ def compare(table: pd.DataFrame, name: str, draws: int) -> dict:
         "mad": metrics.sigma_mad(difference) / metrics.NORMAL_MAD,
         "noise_limit": noise_limit(observed, error),
         "without_value": int((~np.isfinite(observed) | ~np.isfinite(predicted)).sum()),
+        "uncorrected": int(((table[f"{name}_warn"].to_numpy(np.uint32) & int(Warn.UNCORRECTED)) > 0).sum()),
     }
 
 

@@ -6,7 +6,7 @@ noise peak is chased. Fluxes may come out negative: a line is absent by the rule
 fit's bound.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -235,7 +235,14 @@ def present(
         return (flux > 0) & ((flux >= least_snr * error) | ~np.isfinite(error))
 
 
-def measure(spectra: Spectra, settings: Lines, rows: Sequence[int] | None = None) -> list[dict[str, Line]]:
-    """Lines of every spectrum (or of `rows`); one that fails leaves the others alone."""
+def measure(
+    spectra: Spectra,
+    settings: Lines,
+    rows: Sequence[int] | None = None,
+    stretches: Collection[str] = tuple(STRETCHES),
+) -> list[dict[str, Line]]:
+    """Lines of every spectrum (or of `rows`) in all stretches or some; one that fails leaves the others alone."""
     rows = range(len(spectra.z)) if rows is None else rows
-    return [fit_lines(cut(spectra, row, settings), settings) for row in rows]
+    cuts = (cut(spectra, row, settings) for row in rows)
+    chosen = ({name: window for name, window in one.items() if name in stretches} for one in cuts)
+    return [fit_lines(windows, settings) for windows in chosen]

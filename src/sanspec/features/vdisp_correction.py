@@ -63,20 +63,21 @@ def apply(
 ) -> Measured:
     """Indices freed of `vdisp` [km/s], with their errors and WARN bits.
 
-    x, error: the index as measured and its 1-sigma error (NaN: unknown). An index <= 0 keeps its measured
-    value; it and those beyond the ranges of the correction get UNCORRECTED. Without a dispersion NaN and
-    NO_VDISP.
+    x, error: the index as measured and its 1-sigma error (NaN: unknown). An index <= 0, or at a dispersion
+    beyond that of the correction, keeps its measured value; it and those beyond the range of x get
+    UNCORRECTED. Without a dispersion NaN and NO_VDISP.
     """
     known = np.isfinite(vdisp) & (vdisp >= 0)
     s = np.where(known, vdisp, 0.0)
     low, high = correction.x_range
     with np.errstate(invalid="ignore"):
-        inside = (x > 0) & (x >= low) & (x <= high) & (s <= correction.vdisp_max)
-        value = np.where(x > 0, correction(x, s), x)
+        freed = (x > 0) & (s <= correction.vdisp_max)
+        inside = freed & (x >= low) & (x <= high)
+        value = np.where(freed, correction(x, s), x)
         by_x, by_s = slopes(correction, x, s)
     error = np.full(x.shape, np.nan) if error is None else error
     spread = np.zeros(x.shape) if vdisp_error is None else np.nan_to_num(vdisp_error)
-    carried = np.where(x > 0, np.hypot(by_x * error, by_s * spread), error)
+    carried = np.where(freed, np.hypot(by_x * error, by_s * spread), error)
     warn = np.where(np.isfinite(x) & ~inside, int(Warn.UNCORRECTED), 0) | np.where(
         known, 0, int(Warn.NO_VDISP)
     )

@@ -34,7 +34,9 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     empty = [name for name, one in values.items() if not np.isfinite(one).any()]
     if empty:
         raise SanspecError(f"figure 11: {inputs['bimodality']} has no {empty[0]} of predicted spectra")
-    frames = {name: density.limits(one) for name, one in values.items()}
+    frames = {
+        name: density.limits(one, table[f"{name}_observed"].to_numpy(float)) for name, one in values.items()
+    }
     figure = style.canvas(style.PAGE, 6.6)
     grid = figure.subplots(5, 5, sharex="col")
     drawn = []

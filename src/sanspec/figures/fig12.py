@@ -35,6 +35,7 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     grid[0, 0].set_ylabel(r"log [O III] $\lambda$5007 / H$\beta$")
     grid[1, 0].set_ylabel(r"log EW(H$\alpha$) [$\mathrm{\AA}$]")
     grid[0, 0].legend(loc="lower left", handlelength=1.6, labelspacing=0.3)
+    grid[1, 0].legend(*legend(grid[1, 0]), loc="lower left", handlelength=1.6, labelspacing=0.3)
     keep = {key: found[key] for key in ("confusion", "diagram", "unknown")}
     return figure, {"n": len(table), "outside_frame": outside, **keep}
 
@@ -73,6 +74,12 @@ def widths(axes: Axes, table: pd.DataFrame, kind: str, found: Mapping) -> None:
     axes.vlines(-0.4, np.log10(3.0), WIDTHS[1], color="0.35", lw=1.0, ls="-")
     axes.set(xlim=FRAME[:2], ylim=WIDTHS, xlabel=RATIO)
     note(axes, found["whan"], "")
+
+
+def legend(axes: Axes) -> tuple[list, list]:
+    """What the panel above does not show: passive galaxies."""
+    handles, labels = axes.get_legend_handles_labels()
+    return [handles[labels.index("passive")]], ["passive, or a line absent"]
 
 
 def note(axes: Axes, counts: Mapping, first: str) -> None:

@@ -70,7 +70,7 @@ def metric_of(record: Mapping) -> str:
     if not record["valid"] or not record["curve"]["step"]:
         raise SanspecError(f"figure learning: the record of {record['network']} has no curve; train anew")
     names = [name for name in record["valid"][0] if name != "step"]
-    return "loss" if "loss" in names else names[0]
+    return record.get("metric") or ("loss" if "loss" in names else names[0])
 
 
 def facts(record: Mapping) -> dict:

@@ -34,7 +34,7 @@ class Draws:
     The fine draws are first, with `spread`, one for each coarse draw in turn, unselected; then `fine_draws`
     for each kept coarse draw, best first. parent: the coarse draw a fine one belongs to. selected: whether a
     fine draw belongs to a kept coarse one and may be chosen. best: the chosen fine draw, that of highest
-    score among the selected.
+    score among the selected. z: the redshift drawn for each coarse draw, NaN where none is.
     """
 
     coarse: Float[np.ndarray, "gal draw coarse"]
@@ -44,6 +44,7 @@ class Draws:
     parent: Int[np.ndarray, "gal fine_draw"]
     selected: Bool[np.ndarray, "gal fine_draw"]
     best: Int[np.ndarray, " gal"]
+    z: Float[np.ndarray, "gal draw"]
 
 
 class Noise:
@@ -127,24 +128,27 @@ class Cascade:
         """The fields of `Draws`, as tensors."""
         settings = self.settings
         latent = self.clip_coarse.embed_images(galaxies)
-        coarse = self._coarse(galaxies)
+        coarse, z = self._coarse(galaxies)
         score_coarse = self._scores(self.clip_coarse, latent, coarse)
         kept = score_coarse.argsort(dim=1, descending=True, stable=True)[:, : settings.keep]
         fine, parent, selected = self._fine(galaxies, coarse, kept)
         score_fine = self._scores(self.clip_fine, self.clip_fine.embed_images(galaxies), fine)
         best = torch.where(selected, score_fine, -torch.inf).argmax(1)
-        return coarse, score_coarse, fine, score_fine, parent, selected, best
+        return coarse, score_coarse, fine, score_fine, parent, selected, best, z
 
-    def _coarse(self, galaxies: Galaxies) -> Float[Tensor, "gal draw coarse"]:
-        """Coarse draws; draw i always stands at place i mod BLOCK."""
-        context = self.diff_coarse.encode(galaxies).repeat(BLOCK)
-        blocks = []
+    def _coarse(self, galaxies: Galaxies) -> tuple[Tensor, Tensor]:
+        """Coarse draws (gal, draw, coarse) and their redshifts; draw i always stands at place i mod BLOCK."""
+        context, blocks, z = self.diff_coarse.encode(galaxies).repeat(BLOCK), [], []
         for start in range(0, self.settings.draws, BLOCK):
             keys = self._keys(galaxies, "coarse", range(start, start + BLOCK))
-            blocks.append(
-                draw(self.diff_coarse, self.settings.coarse, context, keys).unflatten(0, (-1, BLOCK))
-            )
-        return torch.cat(blocks, 1)[:, : self.settings.draws]
+            drawn = redshifts(self.diff_coarse, context, keys)
+            z.append(context.vector.new_full((len(keys),), torch.nan) if drawn is None else drawn)
+            blocks.append(draw(self.diff_coarse, self.settings.coarse, context, keys))
+        coarse, z = (
+            torch.cat([part.unflatten(0, (-1, BLOCK)) for part in parts], 1)[:, : self.settings.draws]
+            for parts in (blocks, z)
+        )
+        return coarse, z
 
     def _fine(
         self, galaxies: Galaxies, coarse: Float[Tensor, "gal draw coarse"], kept: Int[Tensor, "gal keep"]

@@ -66,7 +66,8 @@ def read(
     optimiser.load_state_dict(optimiser.state_dict() | {"state": _by_number(groups["optimiser"])})
     device = next(model.parameters()).device
     best = {name: tensor.to(device) for name, tensor in groups["best"].items()}
-    return best, Progress(**header["progress"])
+    held = header["progress"]
+    return best, Progress(**held | {"pending": list(map(tuple, held["pending"]))})
 
 
 def _same(path: Path, held: dict, wanted: dict) -> None:

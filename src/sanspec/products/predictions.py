@@ -61,6 +61,8 @@ def open_products(
         np.float32,
         "cosine similarity with the image",
     )
+    text = "redshift drawn for each coarse draw; NaN: none is (train.diff_coarse.redshift)"
+    _empty(file, "z_draws", "gal draw", (count, settings.draws), np.float32, text)
     _empty(file, "score_fine", "gal draw", (count, fine), np.float32, "cosine similarity with the image")
     _empty(file, "parent", "gal draw", (count, fine), np.int16, "coarse draw that a fine draw belongs to")
     _empty(
@@ -104,7 +106,7 @@ def put_draws(file: h5py.File, rows: Int[np.ndarray, " gal"], draws: Draws, sett
         "score_fine": draws.score_fine,
         "parent": draws.parent,
     }
-    columns |= {"selected": draws.selected, "best": draws.best}
+    columns |= {"selected": draws.selected, "best": draws.best, "z_draws": draws.z}
     if settings.keep_draws:
         columns |= {"draws_coarse": draws.coarse, "draws_fine": draws.fine}
     for place, row in enumerate(rows):

@@ -11,7 +11,27 @@ from sanspec.features.lines import INDICES, Band
 TABLES = {
     "table1": "definitions of the indices",
     "table2": "confusion matrix of passive, star-forming, active",
+    "table_budget": "scores of the active class under the error budget of the lines",
+    "table_predictors": "indices and active galaxies by predictor, baselines beside",
 }
+PAPER_SCORES = {
+    "accuracy": (0.818, 0.011),
+    "precision": (0.725, 0.016),
+    "recall": (0.736, 0.018),
+}  # section 5.7
+PREDICTORS = {
+    "predicted": "best draw",
+    "predicted_mean": "mean of the draws",
+    "nearest_image": "nearest image",
+    "nearest_colour": "nearest in colours",
+    "nearest_contrastive": "nearest in contrastive space",
+    "regression": "regression",
+    "svm": "support vectors, photometry",
+    "image_classifier": "image classifier",
+    "never": "never active",
+}
+RHO = ("mgb", "fe5270", "fe5335", "mgfe", "hbeta", "dn4000")
+ACTIVE = ("count", "unknown", "accuracy", "precision", "recall", "balanced_accuracy", "mcc")
 PAPER_MATRIX = ((359, 33, 72), (23, 448, 68), (45, 88, 370))  # Doorenbos et al. 2024, table 2
 
 
@@ -48,6 +68,49 @@ def confusion(found: Mapping) -> pd.DataFrame:
     return table
 
 
+def budget(found: Mapping) -> pd.DataFrame:
+    """Scores of the active class: of the labels as they are, and over draws of the labels; of classes.json.
+
+    One row a reading of the budget and score: `nominal`, `mean` and `std` of the draws, the paper's value and
+    deviation.
+    """
+    drawn, rows = found["error_budget"], []
+    for reading in ("additive", "multiplicative"):
+        for name, of_draws in drawn[reading].items():
+            paper, spread = PAPER_SCORES.get(name, (np.nan, np.nan))
+            rows.append(
+                {
+                    "reading": reading,
+                    "score": name,
+                    "nominal": found["confusion"][name],
+                    **of_draws,
+                    "paper": paper,
+                    "paper_std": spread,
+                }
+            )
+    table = pd.DataFrame(rows)
+    return table.astype(dict.fromkeys(table.columns[2:], float))
+
+
+def predictors(compared: Mapping, agn: Mapping) -> pd.DataFrame:
+    """Coefficients of the indices and scores of the active class, one row a predictor; NaN where it has none.
+
+    compared: of the stage `compare`; agn: of the stage `agn`. `never` is the score of calling none active, of
+    the galaxies of the first row.
+    """
+    first = compared["predicted"]["active"]
+    never = {"count": first["count"], "unknown": 0, "accuracy": first["never"], "recall": 0.0}
+    rows = []
+    for name, label in PREDICTORS.items():
+        found = compared.get(name, {})
+        scores = found.get("active") or agn.get(name) or never | {"balanced_accuracy": 0.5}
+        rhos = {f"rho_{key}": found.get("indices", {}).get(key, {}).get("pearson") for key in RHO}
+        rows.append({"predictor": label} | rhos | {f"agn_{key}": scores.get(key) for key in ACTIVE})
+    table = pd.DataFrame(rows)
+    numbers = table.columns[1:]
+    return table.astype(dict.fromkeys(numbers, float))
+
+
 def latex(table: pd.DataFrame, caption: str) -> str:
     """A table in LaTeX, without any package: columns of text left, of numbers right."""
     shape = "".join("l" if kind == "O" or kind == "U" else "r" for kind in map(kind_of, table.dtypes))
@@ -60,7 +123,7 @@ def latex(table: pd.DataFrame, caption: str) -> str:
     lines += [
         row(table.columns),
         r"\hline",
-        *(row(values) for values in table.itertuples(index=False)),
+        *(row(values) for values in plain(table).itertuples(index=False)),
         r"\hline",
     ]
     return "\n".join([*lines, r"\end{tabular}", r"\end{table}"]) + "\n"
@@ -83,4 +146,14 @@ def escaped(text: str) -> str:
 
 def aligned(table: pd.DataFrame, caption: str) -> str:
     """A table as plain text."""
-    return f"{caption}\n\n{table.to_string(index=False)}\n"
+    return f"{caption}\n\n{plain(table).to_string(index=False)}\n"
+
+
+def plain(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its floating numbers as text: three decimals, none where all are whole, a dash for NaN."""
+    result = table.copy()
+    for name in table.columns[[kind_of(dtype) == "f" for dtype in table.dtypes]]:
+        values = table[name]
+        decimals = 0 if (values.dropna() % 1 == 0).all() else 3
+        result[name] = [f"{value:.{decimals}f}" if np.isfinite(value) else "-" for value in values]
+    return result

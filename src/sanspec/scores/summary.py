@@ -82,6 +82,7 @@ ENTRIES = (
         ("outliers_003", "", "fraction with |dz| > 0.03"),
         ("sigma_mad_predicted_mean", "", "sigma_MAD, mean of all fine draws"),
         ("sigma_mad_predicted_medoid", "", "sigma_MAD, fine draw nearest to all others"),
+        ("sigma_mad_drawn", "", "sigma_MAD, median of the redshifts drawn along with the spectra"),
         ("sigma_mad_observed", "", "sigma_MAD of the observed spectra, measured blindly"),
         ("sigma_mad_median_baseline", "", "baseline: the training split's median redshift for all"),
         ("sigma_mad_nearest_image", "", "baseline: redshift of the nearest training image"),

@@ -261,6 +261,13 @@ def dispersion_removed(products: Products, settings: Config) -> Truth:
     return Truth("dispersion_removed", statement, value, "<=", settings.check.vdisp_correction)
 
 
+def intervals_honest(products: Products, settings: Config) -> Truth:
+    """The draws' central 68 % interval holds about 68 % of the observed pixels, before any calibration."""
+    value = abs(number(products, "coverage_fine") - 0.68)
+    statement = "|coverage of the draws' 68 % interval - 0.68|, fine draws of generated coarse spectra"
+    return Truth("intervals_honest", statement, value, "<=", settings.check.coverage)
+
+
 def lines_agree(products: Products, settings: Config) -> Truth:
     """Two ways to measure Halpha, ours after the stars and pPXF's with them, give one flux."""
     value = abs(number(products, "h_alpha_over_ppxf") - 1)
@@ -294,6 +301,7 @@ TRUTHS = (
     blue_is_young_observed,
     blue_is_young_predicted,
     dispersion_removed,
+    intervals_honest,
     lines_agree,
 )
 

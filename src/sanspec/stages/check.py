@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sanspec import config, store
 from sanspec.errors import SanspecError
+from sanspec.nets import source
 from sanspec.scores import evidence, truths
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", default="main", help="name of the run, for the record")
     for name, text in FILES.items():
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    parser.add_argument(
+        "--networks",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="records of trained networks (.json)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -40,17 +49,32 @@ def run(args: argparse.Namespace) -> None:
         verdict = "holds" if truth.holds else "BROKEN"
         log.info("%-24s %-6s %.4g %s %g", truth.name, verdict, truth.value, truth.relation, truth.threshold)
     broken = [truth.name for truth in found if not truth.holds]
+    stale = other_source(args.networks)
+    if stale:
+        log.warning(
+            "trained by other code than is here now, so a training anew may differ: %s", ", ".join(stale)
+        )
     header = {
         "run": args.run,
         "survey": settings.survey.name,
         "simulated": settings.survey.simulated,
         "provenance": store.provenance("check", settings.check.model_dump(mode="json")),
     }
-    store.write_json(args.out, header | {"broken": broken, "truths": [truth.record() for truth in found]})
+    store.write_json(
+        args.out,
+        header | {"broken": broken, "other_source": stale, "truths": [truth.record() for truth in found]},
+    )
     if broken:
         raise SanspecError(
             f"run {args.run!r} breaks {len(broken)} of {len(found)} truths: {truths.broken(found)}"
         )
+
+
+def other_source(records: list[Path]) -> list[str]:
+    """Networks whose recorded digest of the training code is not that of the code here."""
+    known = source.digest()
+    networks = map(store.read_json, records)
+    return [record["network"] for record in networks if record["source"] != known]
 
 
 def read(args: argparse.Namespace, settings: config.Config) -> truths.Products:

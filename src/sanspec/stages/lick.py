@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from sanspec import config, store
 from sanspec.features import absorption, dispersed, lick
@@ -36,12 +37,16 @@ def arguments(parser) -> None:
 
 def run(args) -> None:
     """Correct every index of both spectra of each test galaxy, correlate, write."""
-    settings = config.load(args.config).lick
+    whole = config.load(args.config)
+    settings = whole.lick
     test = samples.read_sample(args.spectra, "test")
     table, objects = (samples.aligned(path, test.specobjid) for path in (args.indices, args.objects))
     populations = results.read(args.populations)
     coefficients = correction.from_json(store.read_json(args.broadening))
-    hbeta = on_fits(args, test, settings) if settings.hbeta_on_fit else None
+    moved = (
+        populations if whole.lines.continuum == "ppxf" else None
+    )  # the other fits have no velocity of their own
+    hbeta = on_fits(args, test, settings, moved) if settings.hbeta_on_fit else None
     freed = dispersed.corrected(table, populations, coefficients, hbeta, settings)
     morphology = objects["morphology"].to_numpy(str)
     found = dispersed.agreement(freed, morphology, settings.bootstrap)
@@ -53,17 +58,18 @@ def run(args) -> None:
         log.info("%s: %s", name, said(found[name]["no_spirals"]))
 
 
-def on_fits(args, test: samples.Sample, settings: config.Lick) -> dict[str, Measured]:
-    """Hbeta of both kinds of spectra measured on their stellar fits."""
+def on_fits(
+    args, test: samples.Sample, settings: config.Lick, moved: pd.DataFrame | None
+) -> dict[str, Measured]:
+    """Hbeta of both kinds of spectra measured on their stellar fits, which `moved` says the velocities of."""
     wanted = {"hbeta": lick.definitions()["hbeta"]}
     lsf = samples.read_lsf(args.spectra, test.rows), samples.read_predicted_lsf(args.predicted, len(test.z))
     found = {}
     for kind, width in zip(results.KINDS, lsf):
         model = models.read(args.models, test.specobjid, kind)
+        z = model["z"] if moved is None else dispersed.fit_redshifts(moved, test.specobjid, kind, model["z"])
         resolution = absorption.RESOLUTIONS[settings.resolution]
-        measured = lick.measure(
-            wanted, model["stars"], model["z"], width, resolution=resolution, air=settings.air
-        )
+        measured = lick.measure(wanted, model["stars"], z, width, resolution=resolution, air=settings.air)
         found[kind] = measured["hbeta"]
     return found
 

@@ -31,7 +31,7 @@ BASELINES = {  # redshifts that are not measured on a spectrum
     "nearest_contrastive": "nearest_contrastive/z",
     "cnn": "cnn/z",
 }
-SCORED = ("observed", *samples.PREDICTED, "regression", *BASELINES, "median")
+SCORED = ("observed", *samples.PREDICTED, "drawn", "regression", *BASELINES, "median")
 RESAMPLINGS = 1000  # for the error of each sigma_MAD
 CORRELATED = 200  # objects whose noise correlation is averaged
 
@@ -54,12 +54,20 @@ def run(args) -> None:
         spectra["regression"] = file["regression/flux"][:][rows]
         for name, place in BASELINES.items():
             table[f"z_{name}"] = file[place][:][rows]
+    table["z_drawn"] = drawn(args.predicted, test.specobjid)
     table["z_median"] = np.median(train.z)
     inflation = samples.noise_inflation(args.spectra, test.rows[:CORRELATED])
     weight = common_weight(train.ivar) * (test.ivar > 0)
     templates = eigenfit.read_templates(args.eigenspectra)
     measured = measure(spectra, weight, templates, redshifts.Scan.of(settings), inflation)
     write(args, pd.concat([table, measured], axis=1), inflation)
+
+
+def drawn(path: Path, specobjid: np.ndarray) -> Float[np.ndarray, " gal"]:
+    """Median of the redshifts drawn along with the spectra; NaN where none were."""
+    with store.arrays(path) as file:
+        rows = samples.order(specobjid, file["specobjid"][:], path)
+        return np.median(file["z_draws"][:][rows], axis=1).astype(np.float64)
 
 
 def common_weight(ivar: Float[np.ndarray, "gal pix"]) -> Float[np.ndarray, " pix"]:

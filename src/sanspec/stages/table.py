@@ -11,6 +11,12 @@ from sanspec.scores import papertables
 
 log = logging.getLogger(__name__)
 
+BUDGET = (
+    "Scores of the active class: nominal, of the labels as measured; mean and standard deviation over draws of "
+    "all labels by their probabilities under the errors of the lines, for both readings of the width's. Independent "
+    "draws pull the mean below the nominal score: the two are different numbers."
+)
+
 
 def arguments(parser) -> None:
     """Options of the stage."""
@@ -19,7 +25,13 @@ def arguments(parser) -> None:
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings of the run")
     parser.add_argument("--run", default="main", help="name of the run, for the caption")
-    parser.add_argument("--classes", type=Path, metavar="FILE", help="tables/classes.json, for table2")
+    parser.add_argument(
+        "--classes", type=Path, metavar="FILE", help="tables/classes.json, for table2, table_budget"
+    )
+    parser.add_argument(
+        "--compared", type=Path, metavar="FILE", help="tables/predictors.json, for table_predictors"
+    )
+    parser.add_argument("--agn", type=Path, metavar="FILE", help="tables/agn.json, for table_predictors")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table to write (.ecsv)")
 
 
@@ -42,8 +54,12 @@ def made(args) -> tuple[pd.DataFrame, str]:
     """The table and what it shows."""
     if args.name == "table1":
         return papertables.indices(), "Indices: windows in Angstrom, rest frame, air."
+    if args.name == "table_predictors":
+        return compared(args)
     if args.classes is None:
-        raise SanspecError("table: table2 needs --classes, the JSON of the stage classify")
+        raise SanspecError(f"table: {args.name} needs --classes, the JSON of the stage classify")
+    if args.name == "table_budget":
+        return papertables.budget(store.read_json(args.classes)), BUDGET
     found = store.read_json(args.classes)["confusion"]
     caption = (
         f"{found['count']} galaxies by actual (row) and predicted class. Of the active ones: "
@@ -51,6 +67,19 @@ def made(args) -> tuple[pd.DataFrame, str]:
         f"recall {said(found['recall'])}; accuracy of never saying active: {said(found['never'])}."
     )
     return papertables.confusion(found), caption
+
+
+def compared(args) -> tuple[pd.DataFrame, str]:
+    """The table of predictors and what it shows."""
+    if args.compared is None or args.agn is None:
+        raise SanspecError(
+            "table: table_predictors needs --compared and --agn, the JSON of the stages compare and agn"
+        )
+    found = papertables.predictors(store.read_json(args.compared), store.read_json(args.agn))
+    return found, (
+        "Pearson's coefficient of predicted with observed indices, as measured, Hbeta on a quick stellar continuum; "
+        "scores of the active class, a prediction without a class counting as not active."
+    )
 
 
 def said(value: float | None) -> str:

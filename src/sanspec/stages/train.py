@@ -13,7 +13,6 @@ import logging
 import os
 import platform
 import shutil
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 from sanspec import config, store
 from sanspec.config import NETWORKS
 from sanspec.errors import SanspecError
-from sanspec.nets import lease
+from sanspec.nets import lease, source
 from sanspec.products import samples
 
 log = logging.getLogger(__name__)
@@ -267,9 +266,6 @@ def _environment(device: str) -> dict:
     """Machine, versions, and a digest of the source that trained."""
     import torch
 
-    source = hashlib.sha256()
-    for path in sorted(Path(sys.modules["sanspec.nets"].__file__).parent.glob("*.py")):
-        source.update(path.read_bytes())
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     versions = {package: importlib.metadata.version(package) for package in ("torch", "numpy", "safetensors")}
     place = {
@@ -278,4 +274,4 @@ def _environment(device: str) -> dict:
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
     }
-    return {"environment": place | versions, "source": source.hexdigest()}
+    return {"environment": place | versions, "source": source.digest()}

@@ -32,7 +32,11 @@ from sanspec.stellar.results import KINDS
 STEPS, TRIALS = 2, 8  # Gauss-Newton steps that every draw takes; steps and damped steps that one may try
 SETTLED = 3e-3  # relative fall of chi2 in the last step below which a draw has settled
 RANK = 3e-3  # singular values of a derivative, relative to the greatest, that are kept
-REACH = (1.0, 1.0, 0.3, 0.8)  # greatest believed step of V, sigma [pixels], A_V of stars and of gas [mag]
+REACH = (
+    1.0,
+    0.45,
+)  # greatest believed step of V and sigma: so many pixels, or this part of sigma if it is more
+REACH_AV = 0.3, 0.8  # greatest believed step of A_V of stars and of gas [mag]
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,8 @@ class Linearised:
         self.problem, self.stars = problem, ~problem.is_gas
         self.params = parameters(problem, fit)
         self.low, self.high = limits(problem)
-        self.reach = np.array([*REACH[:2] * fit.ncomp, *REACH[2:]])
+        widths = np.maximum(REACH[0], REACH[1] * self.params[1 : 2 * fit.ncomp : 2])
+        self.reach = np.append(np.repeat(widths, 2), REACH_AV)
         self.matters = matters(problem, solution.values)
         self.good, self.noise = fit.goodpixels, problem.noise[fit.goodpixels]
         matrix = self._whiten(fit.matrix)

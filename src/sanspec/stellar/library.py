@@ -128,7 +128,9 @@ def write_packed(path: Path, library: Library) -> None:
         np.savez_compressed(temporary, **{key: np.asarray(getattr(library, key)) for key in _PACKED})
 
 
-def covered(library: Library, edges: Float[np.ndarray, " edge"], margin: float) -> Bool[np.ndarray, " edge-1"]:
+def covered(
+    library: Library, edges: Float[np.ndarray, " edge"], margin: float
+) -> Bool[np.ndarray, " edge-1"]:
     """Which bins (edges in Angstrom, air) the library reaches with `margin` [Angstrom] to spare on either side."""
     low, high = library.edges[[0, -1]]
     return (edges[:-1] - margin >= low) & (edges[1:] + margin <= high)

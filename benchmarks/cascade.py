@@ -1,0 +1,74 @@
+"""The cascade of a finished run judged: the fine network from the true and from generated coarse spectra.
+
+    python benchmarks/cascade.py --numbers results/main/tables/validation.json
+        --records results/main/nets/diff_coarse.json results/main/nets/diff_fine.json
+        --config results/main/config.yaml [--before validation.json] [--out benchmarks/cascade.json]
+
+The numbers are those of `sanspec validate`: test split, natural log flux, observed frame; no redshift and no truth
+is used to choose. `--before`: the same of an earlier run on the same galaxies, to stand beside.
+"""
+
+import argparse
+import json
+import os
+import platform
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import sanspec
+from sanspec import config, store
+
+LIMITS = {  # what must be reached, without calibration
+    "spread_skill_fine_from_true": (0.9, 1.1),
+    "hf_power_fine_from_true": (0.85, 1.15),
+    "coverage_coarse": (0.58, 0.78),
+    "coverage_fine": (0.58, 0.78),
+}
+
+
+def main() -> None:
+    """Read, compare with the limits, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--numbers", type=Path, required=True)
+    parser.add_argument("--records", type=Path, nargs="+", required=True)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--before", type=Path)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    args = parser.parse_args()
+    settings, numbers = config.load(args.config), store.read_json(args.numbers)["numbers"]
+    trained = {record["network"]: record for record in map(store.read_json, args.records)}
+    result = {
+        "what": "draws of the cascade as predictive distributions, test and validation split",
+        "reached": {name: low <= numbers[name] <= high for name, (low, high) in LIMITS.items()},
+        "limits": LIMITS,
+        "numbers": numbers,
+        "before": store.read_json(args.before)["numbers"] if args.before else None,
+        "networks": {
+            name: {key: record[key] for key in ("parameters", "best_step", "seconds_training", "weights")}
+            for name, record in trained.items()
+        },
+        "generate": settings.generate.model_dump(mode="json"),
+        "simulated": settings.survey.simulated,
+        "machine": {"cpus": os.cpu_count(), "processor": processor(), "python": platform.python_version()},
+        "versions": {"sanspec": sanspec.__version__, "torch": torch.__version__, "numpy": np.__version__},
+        "date": date.today().isoformat(),
+    }
+    text = json.dumps(result, indent=1)
+    args.out.write_text(text + "\n")
+    print(text)
+
+
+def processor() -> str:
+    """Model name of the CPU."""
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+    return names[0].split(":")[1].strip() if names else platform.machine()
+
+
+if __name__ == "__main__":
+    main()
