@@ -245,6 +245,7 @@ def main() -> None:
     memory = {"peak_mb": fast.pop("peak_mb"), "peak_mb_of_a_quarter": round(few["peak"], 1), "survey": large}
     numbers = {
         "what": "sanspec spectra over the loopback SDSS beside a client with a connection per file",
+        "method": "both clients in turn in one run, the machine shared; ratio of wall time, CPU time beside it",
         "simulated": True,
         "spectra": args.spectra,
         "connections": CONNECTIONS,
