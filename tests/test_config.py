@@ -82,3 +82,9 @@ def test_a_bad_settings_file_is_one_line(tmp_path, text):
         config.load(path)
     with pytest.raises(SanspecError, match="cannot read"):
         config.load(tmp_path / "none.yaml")
+
+
+def test_settings_that_clash_are_named_without_the_rest_of_their_section():
+    with pytest.raises(SanspecError) as fault:
+        config.validate({"mock": {"z_min": 0.2, "z_max": 0.1}})
+    assert str(fault.value) == "config: run 'main': key 'mock': z_min=0.2 must be below z_max=0.1"

@@ -115,6 +115,13 @@ def test_a_step_out_of_the_linear_range_is_left_to_a_full_refit(real):
     assert linear.draw(linear.compress(wild[None])[0]) is None
 
 
+def test_broad_lines_may_move_further(library):
+    """A shift changes a line by its part of the line's width: 1 pixel, or 0.45 of a great dispersion."""
+    wide = boot.Linearised(measure(made(library, 400.0, snr=60.0), library, SETTINGS))
+    assert wide.reach[0] == wide.reach[1] == pytest.approx(0.45 * wide.params[1]) and wide.params[1] > 5
+    assert (wide.reach[2:6] >= 1.0).all() and wide.reach[6:].tolist() == [0.3, 0.8]
+
+
 def test_a_failed_refit_is_left_out_and_counted(real, monkeypatch):
     monkeypatch.setattr(boot, "solve", lambda *args, **more: (_ for _ in ()).throw(ValueError("no")))
     draws = boot.bootstrap(real, Stellar(ppxf=Ppxf(draws=3)), "full")

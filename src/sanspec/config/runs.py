@@ -65,9 +65,9 @@ def validate(settings: Any, run: str = "main") -> Config:
             if first["type"] == "extra_forbidden"
             else ""
         )
-        raise SanspecError(
-            f"config: run {run!r}: key {key!r}: {first['msg']}, got {first['input']!r}{hint}{more}"
-        ) from None
+        text = first["msg"].removeprefix("Value error, ")
+        held = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+        raise SanspecError(f"config: run {run!r}: key {key!r}: {text}{held}{hint}{more}") from None
 
 
 def _keys(path: tuple) -> list[str]:

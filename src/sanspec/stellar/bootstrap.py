@@ -32,10 +32,8 @@ from sanspec.stellar.results import KINDS
 STEPS, TRIALS = 2, 8  # Gauss-Newton steps that every draw takes; steps and damped steps that one may try
 SETTLED = 3e-3  # relative fall of chi2 in the last step below which a draw has settled
 RANK = 3e-3  # singular values of a derivative, relative to the greatest, that are kept
-REACH = (
-    1.0,
-    0.45,
-)  # greatest believed step of V and sigma: so many pixels, or this part of sigma if it is more
+# Greatest believed step of V and sigma: so many pixels, or this part of the dispersion where that is more
+REACH = 1.0, 0.45
 REACH_AV = 0.3, 0.8  # greatest believed step of A_V of stars and of gas [mag]
 
 
