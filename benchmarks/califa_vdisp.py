@@ -18,9 +18,9 @@ from tqdm import tqdm
 from sanspec import store
 from sanspec.config import Prepare, Stellar
 from sanspec.errors import reasons
+from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import Library, open_library
 from sanspec.stellar.ppxf_fit import measure
-from sanspec.stellar.problem import Unfit
 from sanspec.stellar.spectra import Spectrum, from_file, from_prepared
 from sanspec.survey.specfile import read_about
 

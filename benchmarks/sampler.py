@@ -1,7 +1,8 @@
 """The default sampler against DDPM with 250 steps on the same trained network: time, CRPS, error of the mean.
 
     python benchmarks/sampler.py --config FILE --nets FOLDER --spectra FILE --images FILE
-        [--network diff_coarse] [--galaxies 512] [--draws 8] [--keep FILE] [--out benchmarks/sampler.json]
+        [--network diff_coarse] [--galaxies 512] [--draws 8] [--keep FILE] [--reuse FILE]
+        [--out benchmarks/sampler.json]
 
 The galaxies are those of the test and the validation split. The two samplers take turns, block by block of
 eight galaxies, in one process on one thread; the machine may be shared, so the ratio is of processor time,
@@ -30,6 +31,7 @@ from sanspec.products import samples
 from sanspec.scores import metrics
 
 BLOCK = 8  # galaxies at a turn
+TIMED = 64  # galaxies that both are timed on where the draws of DDPM-250 are reused
 ANCESTRAL = Sampler(method="ddpm", evaluations=250, schedule="cosine")
 COLUMNS = {"coarse": ("coarse_log_flux", "coarse_mask"), "fine": ("log_flux", "mask")}
 
@@ -49,7 +51,9 @@ def read(args, crop: int) -> data.Galaxies:
         )
 
 
-def race(model, samplers: dict[str, Sampler], galaxies: data.Galaxies, draws: int) -> tuple[dict, dict]:
+def race(
+    model, samplers: dict[str, Sampler], galaxies: data.Galaxies, draws: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Draws (gal, draw, pix) of every sampler, and its seconds of processor and of wall time."""
     drawn, seconds = ({name: [] for name in samplers} for _ in range(2))
     for number, rows in enumerate(tqdm(torch.arange(len(galaxies)).split(BLOCK), mininterval=5.0)):
@@ -61,6 +65,22 @@ def race(model, samplers: dict[str, Sampler], galaxies: data.Galaxies, draws: in
     return {name: np.concatenate(parts) for name, parts in drawn.items()}, {
         name: np.sum(parts, axis=0) for name, parts in seconds.items()
     }
+
+
+def continued(
+    model, samplers: dict[str, Sampler], galaxies: data.Galaxies, args
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The race over the first galaxies; over the rest ours alone, beside DDPM-250's draws of an earlier one.
+
+    Raises SystemExit where the earlier draws are not those that DDPM-250 makes now.
+    """
+    kept = np.load(args.reuse)["ddpm250"]
+    rows = torch.arange(len(galaxies))
+    drawn, seconds = race(model, samplers, galaxies.take(rows[:TIMED]), args.draws)
+    if kept.shape[0] != len(galaxies) or not np.allclose(kept[:TIMED], drawn["ddpm250"], atol=1e-3):
+        raise SystemExit(f"{args.reuse} holds other draws: of another network, other galaxies or draws")
+    ours = validation.drawn(model, samplers["default"], galaxies.take(rows[TIMED:]), args.draws, "race")
+    return {"default": np.concatenate([drawn["default"], ours]), "ddpm250": kept}, seconds
 
 
 def compared(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float]:
@@ -94,6 +114,7 @@ def report(args, settings: config.Config, found: dict, seconds: dict) -> dict:
         "network": args.network,
         "weights": store.digest(args.nets / f"{args.network}.safetensors"),
         "galaxies": len(found["default"]["crps"]),
+        "galaxies_timed": len(found["default"]["crps"]) if args.reuse is None else TIMED,
         "draws": args.draws,
         "simulated": settings.survey.simulated,
         "timing": "both samplers in turn, block by block, one thread; ratio of processor time (shared machine)",
@@ -121,6 +142,9 @@ def main() -> None:
     parser.add_argument("--galaxies", type=int, default=512)
     parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument(
+        "--reuse", type=Path, help="draws of DDPM-250 from such a file; both timed on 64 galaxies"
+    )
     parser.add_argument("--keep", type=Path, help="file for the draws of both (.npz)")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -128,7 +152,10 @@ def main() -> None:
     model, _ = build.load(args.nets / f"{args.network}.safetensors", args.network, settings.train)
     galaxies, which = read(args, settings.train.crop), args.network.removeprefix("diff_")
     samplers = {"default": getattr(settings.generate, which), "ddpm250": ANCESTRAL}
-    drawn, seconds = race(model, samplers, galaxies, args.draws)
+    if args.reuse is None:
+        drawn, seconds = race(model, samplers, galaxies, args.draws)
+    else:
+        drawn, seconds = continued(model, samplers, galaxies, args)
     if args.keep is not None:
         np.savez(args.keep, **drawn)
     truth, mask = getattr(galaxies, which).float().numpy(), getattr(galaxies, f"{which}_mask").numpy()

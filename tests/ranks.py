@@ -3,6 +3,7 @@
 torchrun --nproc-per-node 2 tests/ranks.py OUT.json
 """
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -30,10 +31,15 @@ CASES = {
 }
 
 
+@functools.cache
+def galaxies_of_the_sky():
+    return toy.draw(60, seed=2)
+
+
 def made(case: str) -> tuple:
     """Network, galaxies for training and validation, and settings of one case."""
     name, settings = CASES[case]
-    sky, size = toy.draw(60, seed=2), 40
+    sky, size = galaxies_of_the_sky(), 40
     both = {"coarse": sky.coarse_log_flux, "coarse_mask": sky.coarse_mask}
     both |= {"fine": sky.log_flux, "fine_mask": sky.mask, "z": sky.z}
     galaxies = data.galaxies(sky.specobjid, sky.images, 4, **both)

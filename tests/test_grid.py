@@ -118,3 +118,11 @@ def test_coarse_is_the_mean_of_valid_pixels():
     coarse, use = grid.coarse(values, mask)
     assert coarse.shape == (2, 563) and coarse[0, 0] == 3.5 and coarse[0, -1] == 4497.5
     assert coarse[1, 0] == 7 and use[1, 0] and coarse[1, 2] == 19.5 and not use[1, 2] and use.sum() == 1125
+
+
+def test_rebinning_takes_spectra_with_any_leading_axes():
+    rng, edges, out = np.random.default_rng(3), np.linspace(0, 1, 11), np.linspace(0.1, 0.9, 6)
+    flux = rng.normal(size=(2, 3, 10))
+    rebinned = grid.rebin(edges, flux, out)
+    assert rebinned.shape == (2, 3, 5)
+    np.testing.assert_array_equal(rebinned[1, 2], grid.rebin(edges, flux[1, 2], out))

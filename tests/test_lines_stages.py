@@ -17,7 +17,7 @@ from sanspec.features import vdisp_correction as correction
 from sanspec.products import samples
 
 SETTINGS = {
-    "agn": {"spectra": 66, "steps": 40, "batch": 32, "folds": 3, "neighbours": 5},
+    "agn": {"spectra": 66, "steps": 12, "batch": 24, "folds": 3, "neighbours": 5},
     "classify": {"draws": 60, "experiments": 200},
     "lick": {"bootstrap": 20},
 }

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import ranks
 import toy
 from sanspec.config import Regressor, Train
 from sanspec.errors import SanspecError
@@ -101,15 +102,43 @@ def test_a_state_cut_short_is_one_line(sky, tmp_path):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_bad_numbers_in_a_batch_are_named(sky, value):
+@pytest.mark.parametrize(("part", "place"), [("images", (7, 2, 30, 30)), ("fine", (7, 100))])
+def test_bad_numbers_in_a_batch_are_named(sky, value, part, place):
     def spoil(galaxies):
-        galaxies.images[7, 2, 30, 30] = value
+        getattr(galaxies, part)[place] = value
+        galaxies.fine_mask[7] = True
 
     bad = int(sky.specobjid[7])
     with pytest.raises(
-        SanspecError, match=rf"regressor: loss nan.*holds NaN or infinity in specobjid \[{bad}\]: prepare"
+        SanspecError,
+        match=rf"regressor: loss (nan|inf).*holds NaN or infinity in specobjid \[{bad}\]: prepare",
     ):
         trainer(sky, spoil=spoil).run()
+
+
+@pytest.mark.parametrize("case", ["diff_coarse", "diff_fine", "clip", "regressor"])
+def test_a_spectrum_wholly_masked_leaves_loss_and_gradient_finite(case):
+    """And what stands behind the mask changes no bit of a generative network's loss."""
+    _, model, (galaxies, _), _ = ranks.made(case)
+    batch = galaxies.take(torch.arange(4))
+    which = "coarse" if "coarse" in case or case == "clip" else "fine"
+    getattr(batch, f"{which}_mask")[2] = False
+    losses = []
+    for value in (0.0, 5.0):
+        getattr(batch, which)[2] = value
+        torch.manual_seed(0)
+        losses.append(model.loss(batch))
+        losses[-1].backward()
+    assert all(loss.isfinite() for loss in losses)
+    assert case == "regressor" or torch.equal(*(loss.detach() for loss in losses))
+    assert all(weight.grad.isfinite().all() for weight in model.parameters() if weight.grad is not None)
+
+
+def test_a_gradient_is_clipped_to_its_largest_norm(sky):
+    run = trainer(sky, steps=3, regressor={"clip": 1e-3})
+    run.step(0)
+    norm = torch.cat([weight.grad.flatten() for weight in run.model.parameters()]).norm()
+    assert float(norm) == pytest.approx(1e-3, rel=1e-3) and float(run.progress.pending[0][2]) > 1e-2
 
 
 def test_divergence_is_told_from_bad_input(sky):

@@ -76,17 +76,21 @@ def test_ddim_is_that_of_diffusers(count):
 
 
 @pytest.mark.parametrize("count", [6, 12, 25])
-def test_dpmpp_2m_is_that_of_diffusers(count):
-    scheduler = EDMDPMSolverMultistepScheduler(sigma_min=0.02, sigma_max=80.0, sigma_data=0.5)
+@pytest.mark.parametrize("kind", ["", "sde-"])
+def test_dpmpp_2m_is_that_of_diffusers(count, kind):
+    scheduler = EDMDPMSolverMultistepScheduler(
+        sigma_min=0.02, sigma_max=80.0, sigma_data=0.5, algorithm_type=f"{kind}dpmsolver++"
+    )
     scheduler.set_timesteps(count)
     levels = [float(level) for level in scheduler.sigmas]
     assert levels == pytest.approx(sampler.karras_levels(count, 0.02, 80.0), rel=1e-5)
-    x = levels[0] * normals()()
+    generator = torch.Generator().manual_seed(0)
+    x = levels[0] * normals(generator)()
     for step, level in zip(scheduler.timesteps, levels):
         total = math.hypot(level, 0.5)
         skip, out = (0.5 / total) ** 2, level * 0.5 / total
-        x = scheduler.step((denoise(x, level) - skip * x) / out, step, x).prev_sample
-    torch.testing.assert_close(ours("dpmpp_2m", levels), x, atol=2e-5, rtol=2e-5)
+        x = scheduler.step((denoise(x, level) - skip * x) / out, step, x, generator=generator).prev_sample
+    torch.testing.assert_close(ours(f"{kind[:3]}_dpmpp_2m".strip("_"), levels), x, atol=2e-5, rtol=2e-5)
 
 
 @pytest.mark.parametrize("count", [5, 20])

@@ -29,6 +29,8 @@ def drawn(method, levels, denoise=gaussian, clip=0.0, seed=0):
     [
         ("dpmpp_2m", sampler.karras_levels(25, 0.02, 80.0), 0.03),
         ("dpmpp_2m", sampler.karras_levels(60, 0.002, 80.0), 0.015),
+        ("sde_dpmpp_2m", sampler.karras_levels(60, 0.02, 80.0), 0.03),
+        ("sde_dpmpp_2m", sampler.karras_levels(120, 0.002, 80.0), 0.015),
         ("heun", sampler.karras_levels(30, 0.002, 80.0), 0.03),
         ("heun", sampler.karras_levels(60, 0.002, 80.0), 0.015),
         ("ddim", sampler.karras_levels(300, 0.002, 80.0), 0.03),
@@ -69,7 +71,7 @@ def test_order_of_convergence():
 
     def error(method, count):  # to a small level that is not 0, where the last step would be Euler's
         levels = np.geomspace(high, 0.05, count + 1)
-        run = sampler.SAMPLERS[method](gaussian, start, [float(level) for level in levels], None)
+        run = sampler.SAMPLERS[method](gaussian, start, [float(level) for level in levels], start.clone)
         return abs(float(run) - (MEAN + (3.0 - MEAN) * np.hypot(STD, 0.05) / np.hypot(STD, high)))
 
     assert np.isfinite(exact)

@@ -15,9 +15,10 @@ from sanspec.errors import Warn, reasons
 from sanspec.spectra import grid
 from sanspec.spectra.dust import CALZETTI_RV
 from sanspec.stellar import gas, light, ppxf_fit
+from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import open_library
 from sanspec.stellar.ppxf_fit import measure, solve
-from sanspec.stellar.problem import Unfit, pose, star_templates
+from sanspec.stellar.problem import pose, star_templates
 from sanspec.stellar.projection import derivatives
 from sanspec.stellar.spectra import Spectrum, from_file
 

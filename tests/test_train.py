@@ -49,6 +49,7 @@ def test_each_network_trains_and_leaves_weights_and_a_readable_record(sky, tmp_p
     assert record["weights"] == store.digest(tmp_path / f"{network}.safetensors")
     assert record["settings"]["steps"] == 30 and record["environment"]["device"] == "cpu"
     assert record["source"] == source.digest() and "loop.py" in {path.name for path in source.files()}
+    assert 0 < record["seconds_training"] < record["seconds"]
     assert record["valid_galaxies"] == 12 and record["metric"] in record["valid"][0]
     assert record["cost"]["parameters"] == record["parameters"] and record["cost"]["flop"] > 1e8
     assert not (tmp_path / "state").exists()

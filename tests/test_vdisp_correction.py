@@ -1,9 +1,13 @@
 """The correction for velocity dispersion: fit, held-out test, derivatives, a user's coefficients, bad input."""
 
+import functools
+
 import numpy as np
 import pytest
 
-from populations import read_library
+from populations import library_path, read_library
+from sanspec import store
+from sanspec.__main__ import main
 from sanspec.errors import SanspecError, Warn
 from sanspec.features import vdisp_correction as correction
 
@@ -98,6 +102,7 @@ def test_an_index_that_cannot_be_corrected_is_flagged(fitted):
     flagged = (found.warn & int(Warn.UNCORRECTED)) > 0
     assert list(flagged) == [False, True, True, True, True, False, False]
     assert found.value[0] == one(3.0, 200.0) and found.value[1] == -0.5 and found.value[2] == 0.0
+    assert found.value[4] == 3.0, "at the bound of a fit no correction is better than an extrapolated one"
     assert np.isnan(found.value[5]) and found.warn[5] & Warn.NO_VDISP and np.isnan(found.value[6])
 
 
@@ -107,6 +112,26 @@ def test_published_coefficients_of_a_user_take_their_place(tmp_path):
     found = correction.read_published(path)
     assert list(found) == ["mgb"] and "zheng.yaml" in found["mgb"].source
     assert found["mgb"](np.array([3.0]), np.array([300.0])) == pytest.approx(3.0 * 1.09)
+
+
+def test_the_stage_takes_them_and_the_next_one_reads_them(tmp_path, monkeypatch):
+    """Those of the file for its index, the fitted ones for the others; through JSON, which has no infinity."""
+    monkeypatch.setattr(correction, "STARTS", 1)
+    monkeypatch.setattr(correction, "held_out", functools.partial(correction.held_out, count=2))
+    published, settings = tmp_path / "zheng.yaml", tmp_path / "config.yaml"
+    published.write_text("mgb: [0, 1, 1, 0, 1, 1.0e-6, 1, 2]\n")
+    settings.write_text(f"lick: {{coefficients: {published}}}\n")
+    words = ["--config", str(settings), "--templates", str(library_path()), "--out", str(tmp_path / "b.json")]
+    assert main(["broadening", *words]) == 0
+    content = store.read_json(tmp_path / "b.json")
+    found = correction.from_json(content)
+    assert set(found) == set(correction.CORRECTED) and "zheng.yaml" in found["mgb"].source
+    assert (
+        found["fe5270"].source == "fitted to E-MILES" and content["numbers"]["vdisp_correction_worst"] <= 0.05
+    )
+    freed = correction.apply(found["mgb"], np.array([3.0, 30.0, 3.0]), np.array([300.0, 300.0, 600.0]))
+    assert freed.value == pytest.approx([3.0 * 1.09, 30 * 1.09, 3.0])
+    assert list(freed.warn) == [0, 0, int(Warn.UNCORRECTED)]
 
 
 BAD = {

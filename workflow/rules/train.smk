@@ -27,7 +27,7 @@ rule train:
     resources:
         gpu=lambda wildcards: RUNS[wildcards.run].train.devices,
         runtime=2880,
-        mem_mb=16000,
+        mem_mb=20000,
     params:
         settings=lambda wildcards: {
             key: value

@@ -217,9 +217,9 @@ class Train(Nest):
 class Sampler(Section):
     """How a diffusion network is sampled."""
 
-    method: Literal["dpmpp_2m", "heun", "ddim", "ddpm"] = Field(
+    method: Literal["sde_dpmpp_2m", "dpmpp_2m", "heun", "ddim", "ddpm"] = Field(
         "dpmpp_2m",
-        description="dpmpp_2m: Lu et al. 2022; heun: Karras et al. 2022; ddim: Song et al. 2021; ddpm: Ho et al. 2020",
+        description="dpmpp_2m, sde_dpmpp_2m (with fresh noise at each step): Lu et al. 2022; heun: Karras et al. 2022; ddim: Song et al. 2021; ddpm: Ho et al. 2020",
     )
     evaluations: Count = Field(12, description="evaluations of the network a draw (paper: 250)")
     schedule: Literal["karras", "cosine"] = Field(
@@ -254,7 +254,7 @@ class Generate(Nest):
     )
     seed: int = Field(0, ge=0, description="a draw depends on (seed, specobjid, draw index) alone")
     keep_draws: bool = Field(True, description="store every draw, not only the products and scores")
-    coarse: Sampler = Sampler()
+    coarse: Sampler = Sampler(method="sde_dpmpp_2m", evaluations=16)
     fine: Sampler = Sampler(evaluations=8)
 
     @model_validator(mode="after")

@@ -220,21 +220,20 @@ def as_json(corrections: Mapping[str, Correction]) -> dict:
 
 def from_json(content: Mapping[str, Any]) -> dict[str, Correction]:
     """Corrections of a file that `as_json` filled."""
-    names = (name for name in content if name in CORRECTED)
-    return {
-        name: Correction(
-            tuple(content[name]["p"]),
-            tuple(content[name]["x_range"]),
-            content[name]["vdisp_max"],
-            content[name]["source"],
-        )
-        for name in names
-    }
+    return {name: _from_json(content[name]) for name in content if name in CORRECTED}
+
+
+def _from_json(one: Mapping[str, Any]) -> Correction:
+    """One of them; JSON has no infinity, and null stands for it."""
+    low, high = (np.inf if end is None else end for end in one["x_range"])
+    vdisp_max = np.inf if one["vdisp_max"] is None else one["vdisp_max"]
+    return Correction(tuple(one["p"]), (low, high), vdisp_max, one["source"])
 
 
 def read_published(path: Path) -> dict[str, Correction]:
     """Published coefficients from a user's YAML: index -> [p0 ... p7], velocity dispersion in km/s.
 
+    They are taken to hold for any index, and up to the dispersions that our own were fitted to.
     Raises SanspecError when the file is missing, not YAML, or holds anything but eight numbers for known
     indices.
     """
@@ -255,7 +254,9 @@ def read_published(path: Path) -> dict[str, Correction]:
         if name not in CORRECTED or not _eight(values):
             raise SanspecError(f"lick.coefficients: {path}: {name}: {values}; {allowed}")
     return {
-        name: Correction(tuple(map(float, values)), source=f"published, {Path(path).name}")
+        name: Correction(
+            tuple(map(float, values)), vdisp_max=float(VDISPS[-1]), source=f"published, {Path(path).name}"
+        )
         for name, values in content.items()
     }
 

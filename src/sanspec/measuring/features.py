@@ -66,6 +66,16 @@ def absorption_of(spectra: Spectra, settings: Config) -> tuple[pd.DataFrame, np.
     return pd.DataFrame(columns), warn | missing(columns["mgfe"])
 
 
+def hbeta_on_fit(
+    spectra: Spectra, stars: Float[np.ndarray, "gal pix"], settings: Config
+) -> Float[np.ndarray, " gal"]:
+    """Hbeta of the starlight alone, which has no emission; NaN without it."""
+    side = absorption.Side(stars, spectra.z, spectra.lsf)
+    resolution = absorption.RESOLUTIONS[settings.lick.resolution]
+    wanted = {"hbeta": lick.definitions()["hbeta"]}
+    return side.measure(wanted, resolution=resolution, air=settings.lick.air)["hbeta"].value
+
+
 def missing(values: Float[np.ndarray, " gal"]) -> np.ndarray:
     """NO_INDEX where there is no value."""
     return np.where(np.isfinite(values), 0, int(Warn.NO_INDEX)).astype(np.uint32)
@@ -117,6 +127,7 @@ def columns() -> dict[str, tuple[str, str]]:
     for index in (*INDICES.values(), *lick.definitions().values()):
         result |= pair(index.name, index.unit, f"{index.kind} index, {index.source}")
     result |= pair("mgfe", "Angstrom", "[MgFe]', Thomas et al. 2003")
+    result["hbeta_on_fit"] = "Angstrom", "Hbeta of the stellar continuum, which has no emission"
     for line in emission.NAMES:
         for quantity, (unit, text) in LINES.items():
             result[linetable.column(quantity, line)] = unit, f"{text} of {line}"

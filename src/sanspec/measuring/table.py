@@ -136,6 +136,7 @@ def measure_features(
         parts, warn = [*parts, fits], warn | bits
     if stars is None:
         stars = features.starlight_of(spectra, tools.populations, settings)
+    table["hbeta_on_fit"] = features.hbeta_on_fit(spectra, stars, settings)
     lines = features.lines_of(spectra, stars, settings)
     classes, bits = features.classes_of(lines, settings)
     return pd.concat(

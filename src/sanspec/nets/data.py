@@ -80,7 +80,7 @@ def galaxies(
     `fine_mask`, or both pairs.
     """
     tensors = {
-        name: torch.from_numpy(np.ascontiguousarray(array, dtype=_kind(name)))
+        name: torch.from_numpy(np.ascontiguousarray(array, dtype=kind_of(name)))
         for name, array in spectra.items()
     }
     if softening is not None:
@@ -92,7 +92,7 @@ def galaxies(
     return Galaxies(np.asarray(specobjid, dtype=np.uint64), stamps, offset, **tensors)
 
 
-def _kind(name: str) -> type:
+def kind_of(name: str) -> type:
     """How a field of `Galaxies` is held."""
     return bool if name.endswith("mask") else np.float32 if name == "z" else np.float16
 

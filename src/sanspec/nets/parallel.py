@@ -120,7 +120,8 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
-        gradient = gradient.contiguous()
+        """Sum over ranks of the gradients of this rank's rows."""
+        gradient = gradient.clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(gradient)
         return rows(gradient)
 
@@ -134,6 +135,7 @@ class _Mean(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
+        """Mean over ranks of the gradients."""
         return mean(gradient)
 
 

@@ -102,7 +102,7 @@ def rebin(
     Edges in any unit, both alike. Each value is the mean over the finite part of its bin; NaN where finite
     pixels cover less than half of it.
     """
-    rows = np.atleast_2d(np.asarray(flux, dtype=np.float64))
+    rows = np.asarray(flux, dtype=np.float64).reshape(-1, np.shape(flux)[-1])
     scale = np.ones(len(rows))
     result = _rebin_rows(_float(edges_in), scale, np.ascontiguousarray(rows), _float(edges_out), COVERED)
     return result.reshape(*np.shape(flux)[:-1], len(edges_out) - 1)

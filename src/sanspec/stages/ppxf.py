@@ -15,9 +15,9 @@ from sanspec.errors import SanspecError, Warn, reasons
 from sanspec.spectra import grid
 from sanspec.stellar import models, results
 from sanspec.stellar.bootstrap import bootstrap
+from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import Library, open_library
 from sanspec.stellar.ppxf_fit import Solution, measure
-from sanspec.stellar.problem import Unfit
 from sanspec.stellar.spectra import Pairs, Spectrum, chosen, shard
 
 log = logging.getLogger(__name__)

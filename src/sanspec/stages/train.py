@@ -165,17 +165,17 @@ def _galaxies(args, split: str, crop: int, softening: list[float] | None):
             good[part] = _usable(block)
             if softening is not None:
                 block["images"] = data.in_bytes(block["images"], softening)
+            filled = slice(good[:start].sum(), good.sum())
             for name, array in block.items():
-                _held(held, name, array, len(rows))[part] = array
-    if not good.any():
-        bad = f"all {len(good)} hold NaN or are wholly masked"
+                _held(held, name, array, len(rows))[filled] = array[good[part]]
+    count, lost = int(good.sum()), int((~good).sum())
+    if not count:
+        bad = f"all {lost} hold NaN or are wholly masked"
         raise SanspecError(f"{args.spectra}: no usable galaxy in the {split} split ({bad}); prepare again")
-    if not good.all():
-        log.warning(
-            "%s: %d of %d galaxies hold NaN or are wholly masked; left out", split, (~good).sum(), len(good)
-        )
-        ids, held = ids[good], {name: array[good] for name, array in held.items()}
-    return data.galaxies(ids, crop=crop, softening=softening, **held), int((~good).sum())
+    if lost:
+        log.warning("%s: %d of %d galaxies hold NaN or are wholly masked; left out", split, lost, len(rows))
+    held = {name: array[:count] for name, array in held.items()}
+    return data.galaxies(ids[good], crop=crop, softening=softening, **held), lost
 
 
 def _block(network: str, file, pictures, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -197,9 +197,11 @@ def _usable(block: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _held(held: dict[str, np.ndarray], name: str, block: np.ndarray, count: int) -> np.ndarray:
-    """The array of all galaxies that blocks of `name` go into: as they are, spectra in half precision."""
+    """The array of all galaxies that blocks of `name` go into, in the form in which they are held."""
+    from sanspec.nets.data import kind_of
+
     if name not in held:
-        kind = np.float16 if block.dtype.kind == "f" and block.ndim > 1 else block.dtype
+        kind = block.dtype if block.dtype == np.uint8 else kind_of(name)
         held[name] = np.empty((count, *block.shape[1:]), kind)
     return held[name]
 
@@ -218,7 +220,7 @@ def _identity(name: str, settings: config.Train, train, valid) -> dict:
     content = hashlib.blake2b(digest_size=16)
     for part in (train, valid):
         content.update(part.specobjid.tobytes())
-        for tensor in (part.images, part.coarse, part.fine):
+        for tensor in (part.images, part.coarse, part.fine, part.z):
             if tensor is not None:
                 content.update(np.ascontiguousarray(tensor[:: max(1, len(part) // 256)].cpu().numpy()))
     return {"settings": _steering(name, settings), "data": content.hexdigest()}
@@ -248,7 +250,7 @@ def _writer(logdir: Path | None):
 
 def _record(args, settings: config.Train, progress, facts: dict, seconds: float) -> None:
     """What a reader wants to know of a training, as JSON."""
-    curves = {key: value for key, value in asdict(progress).items() if key != "pending"}
+    curves = {key: value for key, value in asdict(progress).items() if key not in ("pending", "seconds")}
     if getattr(settings, args.network).metric.startswith("-"):
         curves["best_value"] = -curves["best_value"]
     made = store.provenance(

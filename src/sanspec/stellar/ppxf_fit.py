@@ -10,8 +10,9 @@ from sanspec.config import Stellar
 from sanspec.errors import Warn
 from sanspec.spectra.dust import CALZETTI_RV  # pPXF's dust is A_V, ours E(B-V)
 from sanspec.stellar import gas, light
+from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import Library
-from sanspec.stellar.problem import V_MOST, Problem, Unfit, pose
+from sanspec.stellar.problem import V_MOST, Problem, pose
 from sanspec.stellar.projection import Projection, derivatives, formal_errors, project
 from sanspec.stellar.results import LINES
 from sanspec.stellar.spectra import Spectrum

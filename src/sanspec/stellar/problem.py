@@ -14,6 +14,7 @@ from sanspec.config import Stellar
 from sanspec.errors import Warn
 from sanspec.spectra import grid
 from sanspec.stellar import gas
+from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import Library
 from sanspec.stellar.lsf import smoothing
 from sanspec.stellar.spectra import Spectrum
@@ -21,14 +22,6 @@ from sanspec.stellar.spectra import Spectrum
 V_BAND = (5070.0, 5950.0)  # air [Angstrom]: weights are fractions of the light here
 V_MOST = 1500.0  # bound of |V| [km/s]
 REACH = 2 * V_MOST + 900.0  # km/s by which templates exceed the spectrum on either side, as ppxf asks
-
-
-class Unfit(Exception):
-    """A spectrum that cannot be fitted; `warn` says why."""
-
-    def __init__(self, warn: Warn):
-        super().__init__(warn)
-        self.warn = Warn.NOT_FITTED | warn
 
 
 @dataclass(frozen=True)

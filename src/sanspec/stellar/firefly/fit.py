@@ -10,8 +10,9 @@ from sanspec.config import Stellar
 from sanspec.errors import Warn
 from sanspec.spectra import grid
 from sanspec.stellar import models, results
+from sanspec.stellar.faults import Unfit
 from sanspec.stellar.firefly import clean, compat
-from sanspec.stellar.firefly.pose import Problem, Unfit, pose
+from sanspec.stellar.firefly.pose import Problem, pose
 from sanspec.stellar.firefly.profile import Interval
 from sanspec.stellar.flips import signs
 from sanspec.stellar.library import Library

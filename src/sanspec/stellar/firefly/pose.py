@@ -10,20 +10,13 @@ from jaxtyping import Bool, Float, Int
 from sanspec.config import Stellar
 from sanspec.errors import Warn
 from sanspec.spectra import grid
+from sanspec.stellar.faults import Unfit
 from sanspec.stellar.firefly import lines
 from sanspec.stellar.library import Library
 from sanspec.stellar.lsf import smoothing
 from sanspec.stellar.spectra import Spectrum
 
 ABSURD = 1e4  # times the median flux: beyond, a pixel is no measurement
-
-
-class Unfit(Exception):
-    """A spectrum that cannot be fitted; `warn` says why."""
-
-    def __init__(self, warn: Warn):
-        super().__init__(warn)
-        self.warn = Warn.NOT_FITTED | warn
 
 
 @dataclass(frozen=True, eq=False)

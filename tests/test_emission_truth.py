@@ -1,0 +1,109 @@
+"""Lines against the truth of simulated galaxies, and the committed benchmarks against what was asked of them."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+import emitters
+from conftest import ROOT
+from populations import library_path, read_library
+from sanspec.classes import diagnostics
+from sanspec.config import Config
+from sanspec.errors import Warn
+from sanspec.features import emission, linetable
+from sanspec.measuring import features
+from sanspec.spectra import preparing
+from sanspec.survey import specfile
+
+FOLDER, SETTINGS = ROOT / "benchmarks", Config()
+
+
+def benchmark(name):
+    """A script of benchmarks/ as a module."""
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_fluxes_and_widths_of_simulated_galaxies_are_the_true_ones():
+    """Lines above 5 sigma lie within 3 of the truth for 98 %, by errors from the noise covariance; widths to 3 %."""
+    found = benchmark("lines").truth(library_path(), 100)
+    assert found["within_3_sigma"] >= 0.98
+    assert abs(found["ew_h_alpha_median_ratio"] - 1) < 0.03
+    for name, line in found["lines"].items():
+        if line["count"] > 30:
+            assert abs(line["median_ratio"] - 1) < 0.04 and 0.7 < line["sigma_of_error"] < 1.4, name
+    assert sum(line["count"] for line in found["lines"].values()) > 250
+
+
+def test_the_committed_comparison_of_lines():
+    """400 simulated galaxies; real spectra beside SPZLINE and pPXF, line by line."""
+    found = json.loads((FOLDER / "lines.json").read_text())
+    assert found["truth"]["simulated"] and found["truth"]["galaxies"] >= 400
+    assert (
+        found["truth"]["within_3_sigma"] >= 0.98 and abs(found["truth"]["ew_h_alpha_median_ratio"] - 1) < 0.03
+    )
+    assert found["real"]["spectra"] == 79
+    for by in (
+        found["real"]["pipeline"]["ppxf"],
+        found["real"]["pipeline"]["starlight"],
+        found["real"]["ppxf"],
+    ):
+        assert set(by) - {"what"} == set(found["truth"]["lines"])
+        for name in ("h_alpha", "n_ii_6583", "o_iii_5007"):
+            assert by[name]["count"] > 50 and by[name]["median_ratio"] == pytest.approx(1, abs=0.06), name
+
+
+def test_the_committed_speed_of_the_indices():
+    found = json.loads((FOLDER / "lick.json").read_text())
+    assert (found["spectra"], found["indices"]) == (3012, 27)
+    assert found["seconds_cpu"] <= found["limit_seconds"] == 30 and found["ratio_cpu_seconds"] > 5
+
+
+# ------------------------------------------------------------------------------------------- bad input
+
+
+def test_broad_lines_of_real_quasars_give_no_class_and_no_absurd_number(real_data):
+    """Files that `measure` refuses, forced through: a narrow line is measured where there is one, else NaN and bits."""
+    names = {"boss_eboss/spec-7102-56666-0914": False, "sdss_qso_star/spec-0907-52373-0419": False}
+    names |= {"sdss_qso_star/spec-2770-54510-0433": False, "sdss_qso_star/spec-1163-52669-0292": True}
+    paths = [real_data / "spectra" / f"{name}.fits" for name in names]
+    native = specfile.read_many(paths)
+    z = np.array([one.z for one in native.about])
+    smoothed = preparing.smooth_spectra(native, SETTINGS.prepare)
+    spectra = features.spectra_of(smoothed, np.arange(len(z)).astype(np.uint64), z)
+    lines = features.lines_of(spectra, features.starlight_of(spectra, read_library(), SETTINGS), SETTINGS)
+    classes, warn = features.classes_of(lines, SETTINGS)
+    for row, narrow in enumerate(names.values()):
+        assert classes["class"][row] == ("active" if narrow else "")
+        assert bool(warn[row] & Warn.NO_CLASS) != narrow and bool(warn[row] & Warn.NO_LINE) != narrow
+    assert (
+        np.nanmax(np.abs(lines[[f"flux_{name}" for name in emission.NAMES]].to_numpy()))
+        < diagnostics.ABSURD_FLUX
+    )
+
+
+def test_a_negative_continuum_gives_no_width_and_no_class():
+    """As where the sky was subtracted too much; a width over it would have the wrong sign."""
+    run = emitters.spectra(["active"], np.array([0.07]))
+    flux, shape = run[0] - 3.0, (1, 4500)
+    data = (
+        flux,
+        run[1] - 3.0,
+        np.full(shape, 1e4),
+        np.zeros((1, 1, 4500)),
+        np.full(shape, 10 / 3),
+        np.array([0.07]),
+    )
+    spectra = emission.Spectra(*data)
+    found = emission.measure(spectra, SETTINGS.lines)
+    lines = linetable.assemble(
+        "observed", np.array([1], np.uint64), np.ones(1), spectra, found, SETTINGS.lines
+    )
+    assert np.isnan(lines["ew_h_alpha"][0]) and lines["flux_h_alpha"][0] > 0
+    assert int(lines["warn_h_alpha"][0]) & Warn.NO_LINE
+    classes, warn = features.classes_of(lines, SETTINGS)
+    assert classes["class"][0] == "" and warn[0] & Warn.NO_CLASS
