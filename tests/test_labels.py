@@ -127,3 +127,11 @@ def test_the_budget_reports_mean_and_deviation_of_both_readings_and_depends_on_i
     assert set(found) == {"additive", "multiplicative"}
     assert all(0 < found["additive"][name]["std"] < 0.2 for name in labels.SCORES)
     assert found == labels.error_budget(sample, sample, SETTINGS)
+
+
+def test_draws_without_a_score_are_counted_and_left_out_of_its_mean():
+    """Precision is undefined where a draw calls nothing active."""
+    found = labels.moments(np.array([0.5, np.nan, 0.7, np.nan]))
+    assert found == {"mean": pytest.approx(0.6), "std": pytest.approx(0.1 * np.sqrt(2)), "undefined": 2}
+    nothing = labels.moments(np.full(3, np.nan))
+    assert np.isnan(nothing["mean"]) and np.isnan(nothing["std"]) and nothing["undefined"] == 3

@@ -96,6 +96,10 @@ def test_figure_8_counts_the_pairs_and_their_agreement(inputs):
     assert flat["metal_within_010_ppxf"] == metal["all"]["within_0.1"]
     assert flat["vdisp_std_spiral_ppxf"] == numbers["scores"]["ppxf"]["vdisp"]["spiral"]["std"]
     assert flat["at_bound_predicted_ppxf"] == 0.0
+    text = figure.axes[-1].texts[0].get_text()
+    for code in ("ppxf", "firefly"):
+        assert f"|d[M/H]| < 0.1: {100 * flat[f'metal_within_010_{code}']:.0f}%" in text
+        assert f"scatter of log age: {flat[f'log_age_scatter_{code}']:.2f} dex" in text
 
 
 def test_the_summary_finds_its_numbers_in_the_figures(inputs):

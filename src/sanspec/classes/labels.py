@@ -151,8 +151,15 @@ def error_budget(actual: Measured, predicted: Measured, settings: Classify) -> d
             for k, side in enumerate((actual, predicted))
         ]
         drawn = experiments(*chances, settings, settings.seed + 2)
-        result[reading] = {
-            name: {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1))}
-            for name, values in drawn.items()
-        }
+        result[reading] = {name: moments(values) for name, values in drawn.items()}
     return result
+
+
+def moments(values: Float[np.ndarray, " draw"]) -> dict[str, float]:
+    """Mean and standard deviation over the draws where a score is defined, and in how many it is not."""
+    known = values[np.isfinite(values)]
+    return {
+        "mean": float(np.mean(known)) if len(known) else float("nan"),
+        "std": float(np.std(known, ddof=1)) if len(known) > 1 else float("nan"),
+        "undefined": int(len(values) - len(known)),
+    }

@@ -34,11 +34,11 @@ def measure(
     spectra: their `stars` are not read; a quick continuum takes their place. Hbeta is measured on it. Indices
     are not freed of velocity dispersion.
     """
-    rows = tqdm(range(len(spectra.z)), desc=f"compare, {kind}", mininterval=1.0)
     data = list(zip(spectra.flux, spectra.ivar, spectra.z))
-    stars = np.array([starlight.continuum(*data[row], populations)[0] for row in rows])
+    stars = np.array([starlight.continuum(*one, populations)[0] for one in data])
+    rows = tqdm(range(len(data)), desc=f"compare, {kind}", mininterval=1.0)
     own = emission.Spectra(spectra.flux, stars, spectra.ivar, spectra.correlation, spectra.lsf, spectra.z)
-    found = emission.measure(own, settings.lines, stretches=DIAGRAM)
+    found = emission.measure(own, settings.lines, rows, DIAGRAM)
     lines = linetable.assemble(OBSERVED, specobjid, np.ones(len(data)), own, found, settings.lines)
     basis = spectralclass.measured(lines)
     group, warn = spectralclass.classify(basis, settings.classify)

@@ -255,7 +255,7 @@ class Generate(Nest):
     seed: int = Field(0, ge=0, description="a draw depends on (seed, specobjid, draw index) alone")
     keep_draws: bool = Field(True, description="store every draw, not only the products and scores")
     coarse: Sampler = Sampler(method="sde_dpmpp_2m", evaluations=16)
-    fine: Sampler = Sampler(evaluations=8)
+    fine: Sampler = Sampler(evaluations=8, noise_min=0.05)
 
     @model_validator(mode="after")
     def _enough(self):

@@ -120,7 +120,7 @@ def agreement(table: pd.DataFrame, morphology: np.ndarray, draws: int) -> dict[s
 
 
 def compare(table: pd.DataFrame, name: str, draws: int) -> dict:
-    """Correlation of observed and predicted index with bootstrap error, slope, offset, scatter, noise limit.
+    """Correlation of observed and predicted index, its bootstrap error and limits, slope, offset, scatter.
 
     slope: of predicted on observed by Theil and Sen's median; noise_limit: the correlation that a perfect
     prediction would reach, given the errors of the observed ones; without_value: galaxies without a value on
@@ -131,6 +131,7 @@ def compare(table: pd.DataFrame, name: str, draws: int) -> dict:
     difference = metrics.finite(predicted - observed)
     return metrics.correlation(observed, predicted) | {
         "pearson_error": metrics.bootstrap(metrics.pearson, observed, predicted, draws=draws),
+        "pearson_95": metrics.interval(metrics.pearson, observed, predicted, draws=draws),
         "slope": metrics.median_slope(observed, predicted),
         "median_difference": float(np.median(difference)) if len(difference) else float("nan"),
         "sigma_mad": metrics.sigma_mad(difference),

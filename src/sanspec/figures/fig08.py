@@ -18,6 +18,7 @@ SHOWN = {
     "ppxf": ("log_age_light", "metal_light", "ebv_stars", "vdisp"),
     "firefly": ("log_age_light", "metal_light", "ebv_stars"),
 }
+DISPERSION = ("mean_all", "std_all", "ratio_median", "ratio_scatter")
 
 
 def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
@@ -31,10 +32,10 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
         for axes, name in zip(row, SHOWN[code]):
             populations.histogram(axes, table[f"d_{name}"].to_numpy(float), own, name)
         row[0].set_ylabel(f"{populations.CODES[code]}: fraction of the class")
-    headline(panels[1, 3], numbers)
+    found = flat(tables, numbers)
+    headline(panels[1, 3], found, numbers)
     figure.supxlabel("observed minus predicted; beside each class its size and median", fontsize=7.5)
-    scores = {"numbers": flat(tables, numbers), "scores": numbers}
-    return figure, {"n": max(map(len, tables.values()))} | scores
+    return figure, {"n": max(map(len, tables.values())), "numbers": found, "scores": numbers}
 
 
 def flat(tables: Mapping[str, pd.DataFrame], numbers: Mapping[str, Mapping]) -> dict[str, float]:
@@ -48,22 +49,24 @@ def flat(tables: Mapping[str, pd.DataFrame], numbers: Mapping[str, Mapping]) -> 
     return found
 
 
-def headline(axes: Axes, numbers: Mapping[str, Mapping]) -> None:
-    """The fractions that the paper quotes, as text."""
+def headline(axes: Axes, found: Mapping[str, float], numbers: Mapping[str, Mapping]) -> None:
+    """The numbers that the paper quotes, as text; found: as `flat` gives them."""
     lines = []
     for code, label in populations.CODES.items():
-        metal, age, ebv = (numbers[code][name]["all"] for name in SHOWN["firefly"])
+        metal = numbers[code]["metal_light"]["all"]
+        near, far = (percent(found[f"metal_within_{limit}_{code}"]) for limit in ("010", "020"))
+        within = percent(found[f"metal_within_errors_{code}"])
         lines += [
             rf"$\bf{{{label}}}$ ({metal['count']} pairs)",
-            f"|d[M/H]| < 0.1: {percent(metal['within_0.1'])}, < 0.2: {percent(metal['within_0.2'])}",
-            f"within errors: {percent(metal['within_errors'])} of {metal['with_errors']}",
-            f"scatter of log age: {age['scatter']:.2f} dex",
-            f"scatter of E(B-V): {ebv['scatter']:.3f} mag",
+            f"|d[M/H]| < 0.1: {near}, < 0.2: {far}",
+            f"[M/H] within errors: {within} of {metal['with_errors']}",
+            f"scatter of log age: {found[f'log_age_scatter_{code}']:.2f} dex",
+            f"scatter of E(B-V): {found[f'ebv_scatter_{code}']:.3f} mag",
         ]
-    vdisp, ratio = numbers["ppxf"]["vdisp"]["all"], numbers["ppxf"]["vdisp_fraction"]["all"]
+    mean, std, ratio, spread = (found[f"vdisp_{name}_ppxf"] for name in DISPERSION)
     lines += [
-        rf"$\sigma_*$: {vdisp['mean']:+.1f} $\pm$ {vdisp['std']:.0f} km/s,",
-        f"ratio {100 * ratio['median']:+.1f}%, spread {100 * ratio['scatter']:.0f}%",
+        rf"$\sigma_*$: {mean:+.1f} $\pm$ {std:.0f} km/s,",
+        f"ratio {100 * ratio:+.1f}%, spread {100 * spread:.0f}%",
     ]
     axes.text(0.0, 1.0, "\n".join(lines), va="top", fontsize=6.8, linespacing=1.5, transform=axes.transAxes)
     axes.set_axis_off()

@@ -11,7 +11,7 @@ from sanspec.config import Config, Sampler
 from sanspec.nets import ensembles
 from sanspec.nets.cascade import draw
 from sanspec.nets.data import Galaxies
-from sanspec.nets.diffusion import Diffusion
+from sanspec.nets.diffusion import Diffusion, FineDiffusion
 
 DRAWS = 4  # a galaxy, in the scores taken while a network trains
 BLOCK = 8  # galaxies side by side
@@ -25,14 +25,14 @@ def drawn(
 
     kind: a name for the draws, with `seed` and specobjid the key of their noise.
     """
-    parts = []
+    parts, fine = [], isinstance(model, FineDiffusion)
     for rows in torch.arange(len(galaxies)).split(
         BLOCK
     ):  # always the same blocks: the same bits at each call
         some = galaxies.take(rows)
         context = model.encode(some).repeat(draws)
         keys = [f"{seed}/{number}/{kind}/{i}" for number in some.specobjid for i in range(draws)]
-        coarse = None if some.coarse is None else some.coarse.float().repeat_interleave(draws, 0)
+        coarse = some.coarse.float().repeat_interleave(draws, 0) if fine else None
         parts.append(draw(model, sampler, context, keys, coarse).unflatten(0, (-1, draws)).cpu())
     return torch.cat(parts).numpy()
 

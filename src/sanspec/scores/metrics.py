@@ -169,19 +169,34 @@ def ratio_of_means(numerator: Float[np.ndarray, " gal"], denominator: Float[np.n
 def bootstrap(
     statistic: Callable[..., float], *samples: Float[np.ndarray, " gal"], draws: int = 1000, seed: int = 0
 ) -> float:
-    """Standard deviation of `statistic(*samples)` over resampled objects (Efron 1979).
+    """Standard deviation of `statistic(*samples)` over resampled objects (Efron 1979); NaN below two objects."""
+    values = resampled(statistic, *samples, draws=draws, seed=seed)
+    return float(np.std(values, ddof=1)) if len(values) else float("nan")
 
-    All samples are resampled by the same objects (paired); objects not finite in every sample are left out.
-    NaN below two objects.
+
+def interval(
+    statistic: Callable[..., float], *samples: Float[np.ndarray, " gal"], draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Limits that hold 95 per cent of `statistic(*samples)` over resampled objects; NaN below two objects."""
+    values = finite(resampled(statistic, *samples, draws=draws, seed=seed))
+    return tuple(map(float, np.quantile(values, [0.025, 0.975]))) if len(values) else (float("nan"),) * 2
+
+
+def resampled(
+    statistic: Callable[..., float], *samples: Float[np.ndarray, " gal"], draws: int, seed: int
+) -> Float[np.ndarray, " draw"]:
+    """`statistic(*samples)` of resampled objects, the same in all samples; none below two objects.
+
+    Objects not finite in every sample are left out.
     """
     use = np.all([np.isfinite(sample) for sample in samples], axis=0)
     pairs = [np.asarray(sample)[use] for sample in samples]
     count = len(pairs[0])
     if count < 2:
-        return float("nan")
+        return np.array([])
     rng = np.random.default_rng(seed)
     picks = (rng.integers(0, count, count) for _ in range(draws))
-    return float(np.std([statistic(*(sample[pick] for sample in pairs)) for pick in picks], ddof=1))
+    return np.array([statistic(*(sample[pick] for sample in pairs)) for pick in picks])
 
 
 def finite(values: Float[np.ndarray, " gal"]) -> Float[np.ndarray, " some"]:
