@@ -310,7 +310,7 @@ def test_a_run_of_no_use_raises_no_error_of_ours(run):
         file["warn"][:] = int(Warn.NOT_GENERATED)
     edit(run.redshifts, lambda t: setting(t, "z_predicted", np.nan))
     with pytest.raises(SanspecError, match="some_predicted"):
-        stage.run(SimpleNamespace(**vars(run), config=config_file(run), run="main"))
+        stage.run(SimpleNamespace(**vars(run), config=config_file(run), run="main", networks=[]))
 
 
 def config_file(run):

@@ -13,7 +13,7 @@ rule summary:
                 "results/{{run}}/tables/{table}.json",
                 table=[
                     *["redshift", "indices", "quality", "validation", "broadening", "lick"],
-                    *["lines", "classes", "agn", "bimodality"],
+                    *["lines", "classes", "agn", "predictors", "bimodality"],
                 ],
             ),
             *expand("results/{{run}}/figures/{figure}.json", figure=FIGURES),

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sanspec.config import Survey
 from sanspec.errors import SanspecError
-from sanspec.scores import draws, populations
+from sanspec.scores import compared, draws, populations
 
 SPLITS = ("train", "valid", "test")
 CAVEAT = "paper: Doorenbos et al. 2024, ApJ 977, 131, their SDSS galaxies: not the same sample"
@@ -196,6 +196,7 @@ ENTRIES = (
         ("fraction_delta_below_010", "", "fraction with a mean deviation below 10 %", "0.90 (section 5.1)"),
         ("ks_chi2_max", "", "largest KS distance of chi2/N between two morphological classes"),
     ),
+    *entries("tables/predictors", "numbers.", *compared.ROWS),
     *(entry for source, rows in populations.rows().items() for entry in entries(source, "numbers.", *rows)),
 )
 
