@@ -110,5 +110,5 @@ def test_the_width_of_a_made_line_is_found_wherever_it_stands(wave, z):
     flux = (wave / 6000) ** -1.5 * (1 + line)
     found = ensembles.h_alpha_width(np.log(flux)[None, None], np.array(wave), (0.05, 0.15))
     assert found.shape == (1, 1) and found[0, 0] == pytest.approx(width, rel=0.08)
-    none = ensembles.h_alpha_width(np.log((wave / 6000) ** -1.5), np.array(wave), (0.05, 0.15))
-    assert abs(none) < 0.5
+    none = ensembles.h_alpha_width(np.log((wave / 6000) ** -1.5)[None], np.array(wave), (0.05, 0.15))
+    assert abs(none[0]) < 0.5

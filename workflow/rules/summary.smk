@@ -12,8 +12,9 @@ rule summary:
             *expand(
                 "results/{{run}}/tables/{table}.json",
                 table=[
-                    *["redshift", "indices", "quality", "validation", "broadening", "lick"],
+                    *["redshift", "indices", "quality", "broadening", "lick"],
                     *["lines", "classes", "agn", "predictors", "bimodality"],
+                    *["validation"],
                 ],
             ),
             *expand("results/{{run}}/figures/{figure}.json", figure=FIGURES),
