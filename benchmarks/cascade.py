@@ -5,7 +5,8 @@
         --config results/main/config.yaml [--before validation.json] [--out benchmarks/cascade.json]
 
 The numbers are those of `sanspec validate`: test split, natural log flux, observed frame; no redshift and no truth
-is used to choose. `--before`: the same of an earlier run on the same galaxies, to stand beside.
+is used to choose. `--before`: the same of an earlier run on the same galaxies, to stand beside, as in
+`cascade_redshift_drawn.json`.
 """
 
 import argparse
