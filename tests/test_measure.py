@@ -267,3 +267,11 @@ def test_the_spectra_that_ppxf_carries(tmp_path):
         9.86, abs=0.2
     )
     assert np.isnan(table["vdisp"][1]) and table.attrs["units"]["vdisp"] == "km / s"
+
+
+@pytest.mark.parametrize(
+    "path", ["/no-such-spectrum", "no-such-spectrum.fits", "no-such-folder/spectrum.fits"]
+)
+def test_a_path_of_nothing_is_told_wherever_it_points(tmp_path, templates, path):
+    table = run(tmp_path, templates, path)
+    assert "no such file" in table["reason"][path] and table["warn"][path] & int(Warn.UNREADABLE)

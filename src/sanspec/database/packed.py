@@ -23,7 +23,7 @@ _COMPACT = {"libver": ("v110", "v110")}  # HDF5's own headers take 20 kB a spect
 
 def plate_file(path: Path) -> Path:
     """The packed file that holds, or would hold, the spectrum at `path` (…/PPPP/spec-….fits -> …/PPPP.h5)."""
-    return path.parent.with_suffix(".h5")
+    return path.parent.parent / f"{path.parent.name}.h5"
 
 
 def digest(path: Path) -> str:
