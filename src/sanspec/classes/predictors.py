@@ -12,11 +12,11 @@ from sanspec.classes.diagnostics import ACTIVE, UNKNOWN
 from sanspec.config import Config
 from sanspec.features import absorption, emission, indices, lick, linetable, starlight
 from sanspec.features.lines import INDICES
+from sanspec.products import samples
 from sanspec.scores import metrics
 
 OBSERVED = "observed"
-NEIGHBOURS = ("nearest_image", "nearest_colour", "nearest_contrastive")
-PREDICTORS = ("predicted", "predicted_mean", *NEIGHBOURS, "regression")
+PREDICTORS = ("predicted", "predicted_mean", *samples.NEIGHBOURS, "regression")
 SHOWN = ("mgb", "fe5270", "fe5335", "mgfe", "hbeta", "dn4000")
 DIAGRAM = ("red", "blue")  # stretches of the lines on which classes rest
 SCORES = ("accuracy", "precision", "recall", "balanced_accuracy", "mcc")

@@ -14,6 +14,7 @@ from sanspec.spectra import grid
 
 SPLITS = {"train": 0, "valid": 1, "test": 2}
 MORPHOLOGIES = ("elliptical", "spiral", "uncertain")
+NEIGHBOURS = ("nearest_image", "nearest_colour", "nearest_contrastive")  # training galaxies as predictions
 PREDICTED = {
     "predicted": "flux",
     "predicted_mean": "mean",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.classes import diagnostics, labels, photometric, spectralclass
 from sanspec.products import samples
 
@@ -28,8 +28,7 @@ METHODS = ("svm", "image_classifier")
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
 
 
 def run(args) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from sanspec import config, neighbours, store
+from sanspec import config, neighbours, options, store
 from sanspec.errors import SanspecError
 from sanspec.products import samples
 from sanspec.spectra import grid
@@ -43,8 +43,7 @@ FILES = {
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
 
 
 def run(args) -> None:

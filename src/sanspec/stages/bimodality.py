@@ -1,9 +1,8 @@
 """Test whether properties of the galaxies have two modes, in observed and in predicted spectra."""
 
 import logging
-from pathlib import Path
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.classes import bimodality
 from sanspec.products import samples
 from sanspec.stellar import results
@@ -23,8 +22,7 @@ UNITS = {"ebv": "mag", "log_age": "dex(yr)", "vdisp": "km/s", "u_r": "mag"}
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
 
 
 def run(args) -> None:

@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.errors import SanspecError
 from sanspec.nets import source
 from sanspec.scores import evidence, truths
@@ -29,8 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, required=True, metavar="FILE", help="settings of the run (.yaml)"
     )
     parser.add_argument("--run", default="main", help="name of the run, for the record")
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
     parser.add_argument(
         "--networks",
         type=Path,

@@ -1,9 +1,8 @@
 """Tell passive, star-forming and active galaxies apart by their lines, and how well predictions do."""
 
 import logging
-from pathlib import Path
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.classes import spectralclass
 
 log = logging.getLogger(__name__)
@@ -18,8 +17,7 @@ FILES = {
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
 
 
 def run(args) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.archive import emiles
 from sanspec.classes import predictors
 from sanspec.features import emission, starlight
@@ -32,8 +32,7 @@ UNITS |= {"hbeta": "Angstrom", "ew_h_alpha": "Angstrom"}
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
 
 
 def run(args) -> None:
@@ -81,7 +80,7 @@ def predictions(
     lsf = samples.read_predicted_lsf(args.predicted, len(test.z))
     with store.arrays(args.baselines) as file:
         rows = samples.order(test.specobjid, file["specobjid"][:], args.baselines)
-        flux |= {kind: file[kind]["flux"][:][rows] for kind in (*predictors.NEIGHBOURS, "regression")}
+        flux |= {kind: file[kind]["flux"][:][rows] for kind in (*samples.NEIGHBOURS, "regression")}
     for kind in predictors.PREDICTORS:
         z = table[f"z_{kind}"].to_numpy(np.float64)
         yield kind, emission.predicted(observed, flux[kind].astype(np.float64), observed.stars, lsf, z)

@@ -1,21 +1,16 @@
 """Fit stellar populations of observed and predicted spectra with FIREFLY's method."""
 
 import argparse
-import logging
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from sanspec import config, store
-from sanspec.errors import reasons
-from sanspec.stellar import models, results
+from sanspec import config, options, store
+from sanspec.stellar import results, shards
 from sanspec.stellar.firefly.fit import Libraries, fit
 from sanspec.stellar.library import open_library
 from sanspec.stellar.spectra import Pairs, Spectrum, chosen, shard
-
-log = logging.getLogger(__name__)
 
 ERRORS = {
     "clean": "x_err: 1 sigma, calibrated on mixtures of M11 populations; x_std: of the bootstrap",
@@ -35,8 +30,7 @@ FILES = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th object from the I-th on")
 
 
@@ -51,12 +45,8 @@ def run(args: argparse.Namespace) -> None:
         fit(spectrum, libraries, settings, vdisp.get(key(spectrum), np.nan), spectrum.specobjid in with_draws)
         for spectrum in tqdm(pairs, desc="firefly", mininterval=1.0)
     ]
-    table = results.assemble(row for row, _ in done)
-    results.write(args.out, table, meta(settings, libraries) | {"shard": args.shard})
-    models.write(args.models, [model for _, model in done], store.provenance("firefly"))
-    counts = Counter(reason for warn in table["warn"] for reason in reasons(warn))
-    drawn = (table["n_draws"] > 0).sum()
-    log.info("%d spectra, %d with draws; %s", len(table), drawn, dict(counts) or "no warnings")
+    about = meta(settings, libraries) | {"shard": args.shard}
+    shards.write(args.out, args.models, done, "firefly", about)
 
 
 def key(spectrum: Spectrum) -> tuple[int, str]:

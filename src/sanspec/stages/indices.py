@@ -1,12 +1,11 @@
 """Measure the Lick indices and the 4000 Angstrom break on observed and predicted spectra alike."""
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.features import absorption, lick
 from sanspec.features.absorption import Side
 from sanspec.features.lines import INDICES, Index
@@ -28,8 +27,7 @@ FILES = {
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
 
 
 def run(args) -> None:

@@ -1,12 +1,11 @@
 """Free indices of velocity dispersion, measure Hbeta on the stellar fit, compare observed with predicted."""
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.features import absorption, dispersed, lick
 from sanspec.features import vdisp_correction as correction
 from sanspec.features.indices import Measured
@@ -31,8 +30,7 @@ FILES = {
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
 
 
 def run(args) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.errors import SanspecError
 from sanspec.features import emission, linetable
 from sanspec.products import samples
@@ -32,8 +32,7 @@ PAIR = {
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
     for name, text in PAIR.items():
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=text)
     parser.add_argument("--split", choices=samples.SPLITS, default="test", help="whose spectra")

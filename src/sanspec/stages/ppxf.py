@@ -1,26 +1,21 @@
 """Fit stellar populations, kinematics and emission lines of observed and predicted spectra with pPXF."""
 
 import argparse
-import logging
 import time
-from collections import Counter
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from sanspec import config, store
-from sanspec.errors import SanspecError, Warn, reasons
+from sanspec import config, options, store
+from sanspec.errors import SanspecError, Warn
 from sanspec.spectra import grid
-from sanspec.stellar import models, results
+from sanspec.stellar import models, results, shards
 from sanspec.stellar.bootstrap import bootstrap
 from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import Library, open_library
 from sanspec.stellar.ppxf_fit import Solution, measure
 from sanspec.stellar.spectra import Pairs, Spectrum, chosen, shard
-
-log = logging.getLogger(__name__)
 
 ERRORS = (
     "x_err: formal, as if pixels were independent; x_std: of the bootstrap; neither holds flux calibration"
@@ -38,8 +33,7 @@ FILES = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th object from the I-th on")
 
 
@@ -53,16 +47,8 @@ def run(args: argparse.Namespace) -> None:
         fit(spectrum, library, settings, spectrum.specobjid in with_draws)
         for spectrum in tqdm(pairs, desc="ppxf", mininterval=1.0)
     ]
-    table = results.assemble(row for row, _ in done)
-    results.write(args.out, table, meta(settings, library) | {"shard": args.shard})
-    models.write(args.models, [model for _, model in done], store.provenance("ppxf"))
-    counts = Counter(reason for warn in table["warn"] for reason in reasons(warn))
-    log.info(
-        "%d spectra, %d with draws; %s",
-        len(table),
-        (table["n_draws"] > 0).sum(),
-        dict(counts) or "no warnings",
-    )
+    about = meta(settings, library) | {"shard": args.shard}
+    shards.write(args.out, args.models, done, "ppxf", about)
 
 
 def regular(library: Library, settings: config.Stellar) -> Library:

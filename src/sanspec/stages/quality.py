@@ -2,13 +2,12 @@
 
 import logging
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.products import samples
 from sanspec.scores import metrics
 from sanspec.spectra import grid
@@ -25,16 +24,14 @@ FILES = {
     "out": "table to write (.ecsv)",
     "summary": "scores to write (.json)",
 }
-NEIGHBOURS = ("nearest_image", "nearest_colour", "nearest_contrastive")
-PREDICTORS = (*samples.PREDICTED, "mean_spectrum", *NEIGHBOURS, "regression")
+PREDICTORS = (*samples.PREDICTED, "mean_spectrum", *samples.NEIGHBOURS, "regression")
 IN_PLACE = (*samples.PREDICTED, "regression")  # also compared without any move: no measured redshift enters
 SCORES = ("delta", "mse", "mse_log", "chi2")
 
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
 
 
 def run(args) -> None:
@@ -70,7 +67,7 @@ def predictions(args, test: samples.Sample, redshifts: pd.DataFrame):
         rows = samples.order(test.specobjid, file["specobjid"][:], args.baselines)
         mean = np.broadcast_to(file["mean_rest"][:], (len(test.z), file["mean_rest"].size))
         yield "mean_spectrum", mean, file["rest_wave"][:], np.zeros(len(test.z))
-        for name in NEIGHBOURS:
+        for name in samples.NEIGHBOURS:
             yield name, file[f"{name}/flux"][:][rows], grid.WAVE, file[f"{name}/z"][:][rows]
         yield "regression", file["regression/flux"][:][rows], grid.WAVE, columns["z_regression"]
 
@@ -149,7 +146,7 @@ def headline(table: pd.DataFrame) -> dict[str, float]:
 def ratios(table: pd.DataFrame, draws: int) -> dict[str, float]:
     """mse_predicted over that of each baseline, with paired bootstrap errors."""
     result = {}
-    for name in ("mean_spectrum", *NEIGHBOURS, "regression"):
+    for name in ("mean_spectrum", *samples.NEIGHBOURS, "regression"):
         pair = table["mse_predicted"].to_numpy(), table[f"mse_{name}"].to_numpy()
         use = np.isfinite(pair).all(axis=0)
         result[f"mse_predicted_over_{name}"] = metrics.ratio_of_means(*(values[use] for values in pair))

@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 from tqdm import tqdm
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.products import samples
 from sanspec.redshift import eigenfit, redshifts
 from sanspec.scores import metrics
@@ -38,8 +38,7 @@ CORRELATED = 200  # objects whose noise correlation is averaged
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
 
 
 def run(args) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.archive import emiles
 from sanspec.features import starlight
 from sanspec.products import samples
@@ -25,8 +25,7 @@ FILES = {
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
     parser.add_argument("--split", choices=samples.SPLITS, default="train", help="whose observed spectra")
     parser.add_argument(
         "--predicted", type=Path, metavar="FILE", help="generated/predicted.h5: these as well"

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.errors import SanspecError, Warn
 from sanspec.nets import ensembles, lease
 from sanspec.products import samples
@@ -33,14 +33,13 @@ FILES = {
     "summary": "scores to write (.json)",
 }
 NETS = ("diff_fine", "clip_coarse", "clip_fine")
-SINGLE = ("regression", "nearest_image", "nearest_colour", "nearest_contrastive")
+SINGLE = ("regression", *samples.NEIGHBOURS)
 FROM_TRUE = 5  # fine draws from a true coarse spectrum
 
 
 def arguments(parser) -> None:
     """Settings, inputs, outputs, and the device."""
-    for name, text in FILES.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+    options.files(parser, FILES)
     parser.add_argument("--nets", type=Path, required=True, help="folder of the networks' .safetensors")
     lease.arguments(parser)
 
