@@ -11,11 +11,11 @@ from sanspec.config import Train
 from sanspec.errors import SanspecError
 from sanspec.nets import build, data, properties
 from sanspec.nets.cascade import draw, redshifts
-from sanspec.nets.expectation import RedshiftOdds, RestFrame
+from sanspec.nets.expectation import RedshiftOdds, RestFrame, principal, smoother
 from sanspec.spectra import grid
 
 WAVE = torch.from_numpy(np.array(grid.coarse_wave()))
-SETTINGS = SimpleNamespace(sketch=16, dropout=0.0, bins=40, components=6)
+SETTINGS = SimpleNamespace(sketch=16, dropout=0.0, bins=40, smoothing=0.0, components=6)
 
 
 def line(z, place=6564.6, width=15.0):
@@ -50,6 +50,20 @@ def test_components_rebuild_what_they_were_made_of(frame):
     assert float((up - down)[inner].std()) < 0.02 and float((up - down)[inner].mean().abs()) > 0.08
 
 
+def test_principal_components_are_those_of_the_singular_values_and_leave_the_generator_alone():
+    spectra = torch.randn(50, 6, generator=torch.Generator().manual_seed(1)) * torch.tensor(
+        [9, 5, 3, 1, 1, 1]
+    )
+    before = torch.get_rng_state()
+    vectors, spread = principal(spectra, 3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(map(torch.equal, principal(spectra, 3), (vectors, spread)))
+    _, values, exact = torch.linalg.svd(spectra, full_matrices=False)
+    assert torch.allclose(spread, values[:3] / 50**0.5, rtol=1e-4)
+    assert torch.allclose((vectors @ exact[:3].T).abs(), torch.eye(3), atol=1e-3)
+    assert len(principal(spectra, 40)[1]) == 6
+
+
 def test_redshifts_follow_the_odds_they_were_given():
     torch.manual_seed(0)
     odds = RedshiftOdds(3, SETTINGS).requires_grad_(False)
@@ -74,6 +88,28 @@ def test_their_loss_is_the_entropy_where_they_are_right():
     assert float(odds.loss(torch.zeros(4000, 3), z)) == pytest.approx(np.log(40), rel=1e-4)
     outside = odds.loss(torch.zeros(2, 3), torch.tensor([0.0, 0.9]))  # galaxies beyond the training range
     assert outside.isfinite()
+
+
+def test_smooth_odds_keep_a_constant_and_spread_a_peak_as_far_as_asked():
+    assert torch.equal(smoother(5, 0.0), torch.eye(5))
+    kernel = smoother(41, 3.0)
+    assert torch.allclose(torch.ones(41) @ kernel, torch.ones(41), atol=1e-6)
+    place = torch.arange(41) - 20.0
+    peak = torch.eye(41)[20] @ kernel
+    assert float((peak * place**2).sum() / peak.sum()) == pytest.approx(9.0, rel=0.02)
+
+
+def test_a_galaxy_in_one_bin_teaches_its_neighbours():
+    """The gradient of one galaxy's loss raises the log odds beside its bin too, and only there."""
+    for width, taught in ((0.0, False), (3.0, True)):
+        odds = RedshiftOdds(3, SimpleNamespace(**vars(SETTINGS) | {"smoothing": width}))
+        odds.fit(torch.linspace(0.05, 0.15, 100))
+        for weight in odds.parameters():
+            torch.nn.init.zeros_(weight)
+        odds.loss(torch.zeros(1, 3), torch.tensor([0.1001])).backward()
+        change = -odds.body[-1].bias.grad @ odds.kernel
+        assert int(change.argmax()) == 20
+        assert (float(change[22]) > 0) is taught and float(change[2]) < 0
 
 
 @pytest.fixture(scope="module")

@@ -104,6 +104,11 @@ class Coarse(Diffusion):
         description="drawn: each draw first draws a redshift from its distribution given the image, and the sketch stands there; free: the denoiser settles it",
     )
     bins: Count = Field(40, description="drawn: bins of that distribution, between the training redshifts")
+    smoothing: float = Field(
+        3.0,
+        ge=0,
+        description="drawn: Gaussian by which the log odds of the bins are smoothed [bins]; 0: none",
+    )
     components: Count = Field(
         32, description="drawn: rest-frame principal components of which the sketch is made"
     )
@@ -201,7 +206,7 @@ class Train(Nest):
     )
     log_every: Count = Field(10, description="steps between points of the learning curve")
     checkpoint: Positive = Field(60.0, description="seconds between checkpoints for resuming")
-    diff_coarse: Coarse = Coarse(steps=1700)
+    diff_coarse: Coarse = Coarse(steps=1700, rate=2e-3)
     clip_coarse: Contrastive = Contrastive()
     diff_fine: Fine = Fine(batch=32, widths=(48, 64, 96), patch=16, attention=())
     clip_fine: Contrastive = Contrastive(steps=800, patch=16)
@@ -254,7 +259,7 @@ class Generate(Nest):
     )
     seed: int = Field(0, ge=0, description="a draw depends on (seed, specobjid, draw index) alone")
     keep_draws: bool = Field(True, description="store every draw, not only the products and scores")
-    coarse: Sampler = Sampler(method="sde_dpmpp_2m", evaluations=16)
+    coarse: Sampler = Sampler(method="sde_dpmpp_2m", evaluations=15)
     fine: Sampler = Sampler(evaluations=8, noise_min=0.05)
 
     @model_validator(mode="after")

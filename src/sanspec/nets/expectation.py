@@ -28,6 +28,20 @@ def perceptron(features: int, settings, outputs: int) -> nn.Sequential:
     )
 
 
+def principal(
+    spectra: Float[Tensor, "gal pix"], components: int
+) -> tuple[Float[Tensor, "component pix"], Float[Tensor, " component"]]:
+    """Leading principal components of centred spectra and the standard deviation along each: at most
+    `components` of them, as many as the spectra allow. The same at every call; torch's generators stay as they
+    are.
+    """
+    count, devices = min(components, *spectra.shape), [spectra.device] if spectra.is_cuda else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(0)
+        _, values, vectors = torch.pca_lowrank(spectra, min(count + MARGIN, *spectra.shape), center=False)
+    return vectors.T[:count], (values[:count] / len(spectra) ** 0.5).clamp(min=1e-6)
+
+
 class Sketch(nn.Module):
     """The standardised spectrum expected of an image: tells the denoiser place by place what to expect.
 
@@ -72,12 +86,8 @@ class RestFrame(nn.Module):
         rest, seen = self._at_rest(torch.where(mask, spectra.float(), fill)[::step], z[::step])
         self.mean.copy_(torch.where(seen, rest, 0).sum(0) / seen.sum(0).clamp(min=1))
         excess = torch.where(seen, rest - self.mean, 0)
-        count = min(len(self.vectors), *excess.shape)
-        torch.manual_seed(0)
-        kept = min(count + MARGIN, *excess.shape)
-        _, values, vectors = torch.pca_lowrank(excess, q=kept, center=False)
-        self.vectors[:count] = vectors.T[:count]
-        self.spread[:count] = (values[:count] / len(excess) ** 0.5).clamp(min=1e-6)
+        vectors, spread = principal(excess, len(self.vectors))
+        self.vectors[: len(vectors)], self.spread[: len(spread)] = vectors, spread
 
     def _at_rest(self, spectra: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Spectra (gal, rest), linear between pixels, and where they reach."""
@@ -113,14 +123,29 @@ class RestSketch(nn.Module):
         return self.frame(self.body(vector).float(), z)
 
 
+def smoother(count: int, width: float) -> Float[Tensor, "bin bin"]:
+    """A matrix whose product with rows of `count` values averages each with its neighbours, by a Gaussian of
+    standard deviation `width` [bins], without loss of weight at the ends; 0: leaves them.
+    """
+    place = torch.arange(count, dtype=torch.float32)
+    if not width:
+        return torch.eye(count)
+    weight = torch.exp(-0.5 * ((place[:, None] - place) / width) ** 2)
+    return weight / weight.sum(0)
+
+
 class RedshiftOdds(nn.Module):
     """The distribution of the redshift of an image: a histogram between the least and greatest training
     redshift.
+
+    Its log odds are smooth: neighbouring bins learn from each other's galaxies, which a survey of thousands
+    needs; the odds themselves may still fall as steeply as the images allow.
     """
 
     def __init__(self, features: int, settings):
         super().__init__()
         self.body = perceptron(features, settings, settings.bins)
+        self.register_buffer("kernel", smoother(settings.bins, settings.smoothing), persistent=False)
         self.register_buffer("edges", torch.linspace(0, 1, settings.bins + 1))
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("scale", torch.ones(()))
@@ -136,16 +161,20 @@ class RedshiftOdds(nn.Module):
         """Redshifts in standard deviations from their mean."""
         return ((z - self.mean) / self.scale)[:, None]
 
+    def forward(self, vector: Float[Tensor, "gal feature"]) -> Float[Tensor, "gal bin"]:
+        """Log odds of the bins, up to a constant."""
+        return self.body(vector).float() @ self.kernel
+
     def loss(self, vector: Float[Tensor, "gal feature"], z: Float[Tensor, " gal"]) -> Float[Tensor, ""]:
         """Minus the log of the odds given to the bin of the true redshift, averaged."""
         bins = torch.searchsorted(self.edges, z.contiguous(), right=True) - 1
-        return functional.cross_entropy(self.body(vector).float(), bins.clamp(0, len(self.edges) - 2))
+        return functional.cross_entropy(self(vector), bins.clamp(0, len(self.edges) - 2))
 
     def draw(
         self, vector: Float[Tensor, "gal feature"], uniform: Float[Tensor, " gal"]
     ) -> Float[Tensor, " gal"]:
         """The redshift at cumulative probability `uniform` of each image's distribution."""
-        odds = self.body(vector).float().softmax(1)
+        odds = self(vector).softmax(1)
         total = odds.cumsum(1)
         aim = uniform[:, None] * total[:, -1:]
         number = torch.searchsorted(total, aim).clamp(max=odds.shape[1] - 1)

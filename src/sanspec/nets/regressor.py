@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from sanspec.nets.data import Galaxies
 from sanspec.nets.diffusion import Standard, masked_mean
 from sanspec.nets.encoders import ImageEncoder
+from sanspec.nets.expectation import principal
 from sanspec.nets.properties import PROPERTIES, measured
 
 BASIS = 20_000  # training spectra that the principal components are taken from, at most
@@ -51,11 +52,8 @@ class Regressor(nn.Module):
         self.standard.fit(galaxies.fine, galaxies.fine_mask)
         step = -(-len(galaxies) // BASIS)
         spectra = torch.where(galaxies.fine_mask[::step], self.standard(galaxies.fine[::step]), 0)
-        count = min(len(self.vectors), *spectra.shape)
-        torch.manual_seed(0)
-        _, values, vectors = torch.pca_lowrank(spectra, q=min(count + 8, *spectra.shape), center=False)
-        self.vectors[:count] = vectors.T[:count]
-        self.spread[:count] = (values[:count] / len(spectra) ** 0.5).clamp(min=1e-6)
+        vectors, spread = principal(spectra, len(self.vectors))
+        self.vectors[: len(vectors)], self.spread[: len(spread)] = vectors, spread
         parts = zip(galaxies.fine.split(1024), galaxies.z.split(1024))
         told = torch.cat([measured(fine, self.wave, z) for fine, z in parts])
         self.told_mean.copy_(told.mean(0))
