@@ -85,3 +85,4 @@ rule all:
         expand("results/{run}/check.json", run=RUNS),
         expand("results/{run}/figures/{figure}.png", run=RUNS, figure=FIGURES),
         expand("results/{run}/tables/{table}.ecsv", run=RUNS, table=TABLES),
+        "results/runs.ecsv" if len(RUNS) > 1 else [],

@@ -46,6 +46,7 @@ STAGES = {
     "quality": "compare predicted with observed spectra pixel by pixel",
     "figure": "draw one figure from tables",
     "summary": "collect every number of a run in one file",
+    "runs": "set the named runs of one workflow side by side",
     "check": "test the physical truths that the products of a run must obey",
     "measure": "measure redshift, indices, lines and class on spectrum files of your own",
 }

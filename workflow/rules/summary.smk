@@ -2,6 +2,7 @@
 
 INPUTS   the JSON numbers of tables, figures and networks; the benchmarks of all rules
 OUTPUTS  results/<run>/{summary.json,summary.txt,times.json,check.json}
+         results/runs.{ecsv,txt}, where the settings name several runs
 """
 
 
@@ -74,3 +75,30 @@ rule check:
         " --summary {input.summary} --quality {input.quality} --redshifts {input.redshifts}"
         " --indices {input.indices} --objects {input.objects} --predicted {input.predicted}"
         " --spectra {input.spectra} --networks {input.networks} --out {log.truths} > {log.text} 2>&1 && cp {log.truths} {output}"
+
+
+if len(RUNS) > 1:
+
+    rule runs:
+        """The named runs side by side: what each changes, its scores, ratios to main (an ablation's table)."""
+        input:
+            summary=expand(rules.summary.output.numbers, run=RUNS),
+            scores=expand(rules.validate.output.table, run=RUNS),
+        output:
+            table="results/runs.ecsv",
+            text=report(
+                "results/runs.txt",
+                caption="../report/runs.rst",
+                category="Numbers",
+            ),
+        log:
+            "results/runs.log",
+        conda:
+            "../../envs/base.yaml"
+        params:
+            code=sources("stages.runs"),
+            configs=expand("results/{run}/config.yaml", run=RUNS),
+            settings=[RUNS[name].model_dump(mode="json") for name in RUNS],
+        shell:
+            "python -m sanspec runs --config {params.configs} --summary {input.summary}"
+            " --scores {input.scores} --out {output.table} > {output.text} 2> {log}"
