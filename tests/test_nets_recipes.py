@@ -35,7 +35,7 @@ def sky():
 
 
 def trained(sky, recipe):
-    train = Train(diff_coarse=recipe, valid_every=120)
+    train = Train(diff_coarse=recipe, diff_fine={"redshift": "free"}, valid_every=120)
     galaxies = data.galaxies(
         sky.specobjid, sky.images, 4, coarse=sky.coarse_log_flux, coarse_mask=sky.coarse_mask, z=sky.z
     )

@@ -123,8 +123,16 @@ class Coarse(Diffusion):
 class Fine(Diffusion):
     """Fine spectrum from the image and a coarse spectrum."""
 
-    sketch: int = Field(0, ge=0, description="hidden units of a sketch of what is diffused; 0: none")
-    redshift: Literal["free"] = Field("free", description="the coarse spectrum tells it")
+    sketch: int = Field(
+        128, ge=0, description="hidden units of a sketch of what is diffused; 0: none, with redshift=free"
+    )
+    redshift: Literal["given", "free"] = Field(
+        "given",
+        description="given: told, as the coarse draw's, and the sketch stands there; free: the coarse spectrum tells it",
+    )
+    components: Count = Field(
+        32, description="given: rest-frame principal components of which the sketch is made"
+    )
     target: Literal["residual", "spectrum"] = Field(
         "residual",
         description="residual: fine minus aligned coarse log flux, to unit variance (Mardani et al. 2023); spectrum: the fine log flux",
@@ -134,6 +142,12 @@ class Fine(Diffusion):
         ge=0,
         description="largest noise [log flux] put on the coarse spectrum in training (Ho et al. 2021); drawn uniformly from 0",
     )
+
+    @model_validator(mode="after")
+    def _sketched(self):
+        if self.redshift == "given" and not self.sketch:
+            raise ValueError("redshift=given needs a sketch: set sketch above 0, or redshift=free")
+        return self
 
 
 class Contrastive(Network):
@@ -216,6 +230,15 @@ class Train(Nest):
     def _sizes(self):
         if self.crop % (2 * self.bin):
             raise ValueError(f"crop={self.crop} must be a multiple of 2 x bin={2 * self.bin}")
+        return self
+
+    @model_validator(mode="after")
+    def _redshifts(self):
+        if self.diff_fine.redshift == "given" and self.diff_coarse.redshift == "free":
+            raise ValueError(
+                "diff_fine.redshift=given needs the redshift of a coarse draw: set diff_coarse.redshift=drawn,"
+                " or diff_fine.redshift=free"
+            )
         return self
 
 

@@ -71,12 +71,13 @@ def draw(
     context: Context,
     keys: list[str],
     coarse: Float[Tensor, "draw coarse"] | None = None,
+    z: Float[Tensor, " draw"] | None = None,
 ) -> Float[Tensor, "draw pix"]:
     """One draw of log flux for each key, given the images' context and, for a fine network, coarse spectra
-    row by row.
+    and their redshifts row by row. A coarse network draws its redshifts where none are given.
     """
     device, condition = context.vector.device, model.condition(coarse, len(keys))
-    context = model.at(context, redshifts(model, context, keys))
+    context = model.at(context, redshifts(model, context, keys) if z is None else z)
     noise = Noise(keys, model.pixels)
 
     def denoise(x: Tensor, level: float) -> Tensor:
@@ -131,7 +132,7 @@ class Cascade:
         coarse, z = self._coarse(galaxies)
         score_coarse = self._scores(self.clip_coarse, latent, coarse)
         kept = score_coarse.argsort(dim=1, descending=True, stable=True)[:, : settings.keep]
-        fine, parent, selected = self._fine(galaxies, coarse, kept)
+        fine, parent, selected = self._fine(galaxies, coarse, z, kept)
         score_fine = self._scores(self.clip_fine, self.clip_fine.embed_images(galaxies), fine)
         best = torch.where(selected, score_fine, -torch.inf).argmax(1)
         return coarse, score_coarse, fine, score_fine, parent, selected, best, z
@@ -143,7 +144,7 @@ class Cascade:
             keys = self._keys(galaxies, "coarse", range(start, start + BLOCK))
             drawn = redshifts(self.diff_coarse, context, keys)
             z.append(context.vector.new_full((len(keys),), torch.nan) if drawn is None else drawn)
-            blocks.append(draw(self.diff_coarse, self.settings.coarse, context, keys))
+            blocks.append(draw(self.diff_coarse, self.settings.coarse, context, keys, z=drawn))
         coarse, z = (
             torch.cat([part.unflatten(0, (-1, BLOCK)) for part in parts], 1)[:, : self.settings.draws]
             for parts in (blocks, z)
@@ -151,11 +152,15 @@ class Cascade:
         return coarse, z
 
     def _fine(
-        self, galaxies: Galaxies, coarse: Float[Tensor, "gal draw coarse"], kept: Int[Tensor, "gal keep"]
+        self,
+        galaxies: Galaxies,
+        coarse: Float[Tensor, "gal draw coarse"],
+        z: Float[Tensor, "gal draw"],
+        kept: Int[Tensor, "gal keep"],
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Fine draws (gal, draw, pix), the coarse draw each belongs to, and whether that was kept."""
         context = self.diff_fine.encode(galaxies).repeat(BLOCK)
-        paint = functools.partial(self._painted, galaxies, coarse, context)
+        paint = functools.partial(self._painted, galaxies, coarse, z, context)
         fine, parents, selected = [], [], []
         everyone = torch.arange(self.settings.draws, device=kept.device).expand(len(kept), -1)
         if self.settings.spread:
@@ -173,6 +178,7 @@ class Cascade:
         self,
         galaxies: Galaxies,
         coarse: Float[Tensor, "gal draw coarse"],
+        z: Float[Tensor, "gal draw"],
         context: Context,
         parent: Int[Tensor, "gal wanted"],
         kind: str,
@@ -184,9 +190,9 @@ class Cascade:
             chosen = parent[:, places]
             rows = torch.take_along_dim(coarse, chosen[..., None], 1).flatten(0, 1)
             keys = self._keys(galaxies, kind, range(start, start + BLOCK), chosen)
-            blocks.append(
-                draw(self.diff_fine, self.settings.fine, context, keys, rows).unflatten(0, (-1, BLOCK))
-            )
+            given = torch.take_along_dim(z, chosen, 1).flatten()
+            drawn = draw(self.diff_fine, self.settings.fine, context, keys, rows, given)
+            blocks.append(drawn.unflatten(0, (-1, BLOCK)))
         return torch.cat(blocks, 1)[:, :wanted]
 
     def _keys(self, galaxies: Galaxies, kind: str, indices: range, parent: Tensor | None = None) -> list[str]:

@@ -13,11 +13,12 @@ simple loss.
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sanspec.nets import parallel
 from sanspec.nets.data import Galaxies
 from sanspec.nets.encoders import Context, ImageEncoder
-from sanspec.nets.expectation import RedshiftOdds, RestSketch, Sketch
+from sanspec.nets.expectation import RedshiftOdds, RedshiftScale, RestSketch, Sketch
 from sanspec.nets.sampler import cosine_levels
 from sanspec.nets.unet import UNet
 from sanspec.nets.unet_paper import PaperUNet
@@ -98,8 +99,10 @@ class Diffusion(nn.Module):
         self.settings, self.pixels = settings, len(wave)
         self.encoder = ImageEncoder(settings, train, statistics, size)
         self.sketch, self.odds, pixels, features = None, None, len(wave), self.encoder.features
+        self.told = RedshiftScale() if settings.redshift == "given" else None
         if settings.redshift == "drawn":
             self.odds = RedshiftOdds(features, settings)
+        if self.redshift is not None:
             features += 1
             self.sketch = RestSketch(features, wave, settings)
         elif settings.sketch:
@@ -110,19 +113,29 @@ class Diffusion(nn.Module):
         levels = torch.tensor(cosine_levels(settings.cosine_steps))
         self.register_buffer("levels", levels, persistent=False)
 
+    @property
+    def redshift(self) -> RedshiftScale | None:
+        """How redshifts are told to the network; None where it takes none."""
+        return self.odds if self.told is None else self.told
+
     def encode(self, galaxies: Galaxies) -> Context:
         """What the images tell, computed once for all steps and draws; `at` makes it whole."""
         tokens, vector = self.encoder(galaxies)
         return Context(tokens, vector, vector.new_zeros(len(vector), 0, self.pixels))
 
     def at(self, image: Context, z: Float[Tensor, " gal"] | None) -> Context:
-        """What the denoiser is told of images: also the sketch, and the redshift where one is drawn."""
+        """What the denoiser is told of images: also the sketch, and the redshift where it takes one."""
         if self.sketch is None:
             return image
-        if self.odds is None:
+        if self.redshift is None:
             return image._replace(sketch=self.sketch(image.vector)[:, None])
-        vector = torch.cat([image.vector, self.odds.standard(z)], 1)
-        return image._replace(vector=vector, sketch=self.standard(self.sketch(vector, z))[:, None])
+        vector = torch.cat([image.vector, self.redshift.standard(z)], 1)
+        expected = self.standard(self.diffused(self.sketch(vector, z)))
+        return image._replace(vector=vector, sketch=expected[:, None])
+
+    def diffused(self, spectra: Float[Tensor, "gal pix"]) -> Float[Tensor, "gal pix"]:
+        """What is left of log spectra for the diffusion, before it is standardised: here all."""
+        return spectra
 
     def network(
         self, x: Tensor, noise: Tensor, context: Context, condition: Tensor
@@ -255,6 +268,7 @@ class FineDiffusion(Diffusion):
     ):
         super().__init__(settings, train, statistics, size, wave, conditions=1)
         self.align, self.given = Align(wave, coarse_wave), Standard(len(coarse_wave))
+        self.block = -(-len(wave) // len(coarse_wave))
 
     def fit(self, galaxies: Galaxies) -> None:
         """Standardisations from the training galaxies."""
@@ -263,11 +277,20 @@ class FineDiffusion(Diffusion):
         pairs = zip(galaxies.fine.split(1024), galaxies.coarse.split(1024))
         diffused = [(fine.float() - self.base(coarse)).half() for fine, coarse in pairs]
         self.standard.fit(torch.cat(diffused), galaxies.fine_mask)
+        if self.told is not None:
+            self.told.fit(galaxies.z)
+            fill = torch.zeros_like(self.standard.mean)
+            self.sketch.frame.fit(galaxies.fine, galaxies.fine_mask, galaxies.z, fill)
 
     def base(self, coarse: Shaped[Tensor, "gal coarse"]) -> Float[Tensor, "gal pix"]:
         """What is subtracted from the fine spectrum before it is diffused."""
         aligned = self.align(coarse.float())
         return aligned if self.settings.target == "residual" else torch.zeros_like(aligned)
+
+    def diffused(self, spectra: Float[Tensor, "gal pix"]) -> Float[Tensor, "gal pix"]:
+        """Fine log spectra less what is subtracted, had they been binned to the coarse grid."""
+        binned = functional.avg_pool1d(spectra[:, None], self.block, ceil_mode=True)[:, 0]
+        return spectra - self.base(binned)
 
     def condition(self, coarse: Float[Tensor, "gal coarse"], count: int) -> Float[Tensor, "gal given pix"]:
         """The aligned, standardised coarse spectrum."""

@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
-STEP = 8e-4  # of ln(wavelength) in the rest frame: 5 A at 6500 A
+STEP = 1e-4  # of ln(wavelength) in the rest frame for each Angstrom of a pixel
 FARTHEST = 0.5  # redshift to which the rest-frame grid reaches
-BASIS = 20_000  # training spectra that principal components are taken from, at most
+BASIS = 30_000_000  # numbers in the training spectra that principal components are taken from, at most
 MARGIN = 8  # components computed beyond those kept, for their precision (Halko et al. 2011)
 
 
@@ -65,11 +65,11 @@ class RestFrame(nn.Module):
 
     def __init__(self, wave: Float[Tensor, " pix"], components: int):
         super().__init__()
-        log = wave.double().log()
+        log, self.step = wave.double().log(), STEP * float(wave[1] - wave[0])
         self.start = float(log[0]) - math.log(1 + FARTHEST)
-        count = math.ceil((float(log[-1]) - self.start) / STEP) + 2
+        count = math.ceil((float(log[-1]) - self.start) / self.step) + 2
         self.register_buffer("log_wave", (log - self.start).float(), persistent=False)
-        self.register_buffer("log_rest", (torch.arange(count) * STEP).float(), persistent=False)
+        self.register_buffer("log_rest", (torch.arange(count) * self.step).float(), persistent=False)
         self.register_buffer("mean", torch.zeros(count))
         self.register_buffer("vectors", torch.zeros(components, count))
         self.register_buffer("spread", torch.ones(components))
@@ -82,8 +82,10 @@ class RestFrame(nn.Module):
         fill: Float[Tensor, " pix"],
     ) -> None:
         """Mean and components of spectra at their redshifts; masked pixels count as `fill`."""
-        step = -(-len(spectra) // BASIS)
-        rest, seen = self._at_rest(torch.where(mask, spectra.float(), fill)[::step], z[::step])
+        every = -(-len(spectra) * len(self.mean) // BASIS)
+        rows = torch.arange(0, len(spectra), every, device=z.device).split(256)
+        blocks = [self._at_rest(torch.where(mask[i], spectra[i].float(), fill), z[i]) for i in rows]
+        rest, seen = map(torch.cat, zip(*blocks))
         self.mean.copy_(torch.where(seen, rest, 0).sum(0) / seen.sum(0).clamp(min=1))
         excess = torch.where(seen, rest - self.mean, 0)
         vectors, spread = principal(excess, len(self.vectors))
@@ -103,7 +105,7 @@ class RestFrame(nn.Module):
     ) -> Float[Tensor, "gal pix"]:
         """Spectra at redshift z [0 to FARTHEST]; weights are in standard deviations of the components."""
         rest = self.mean + (weights * self.spread) @ self.vectors
-        place = (self.log_wave - (1 + z.clamp(0, FARTHEST)[:, None]).log()) / STEP
+        place = (self.log_wave - (1 + z.clamp(0, FARTHEST)[:, None]).log()) / self.step
         left = place.floor().clamp(0, rest.shape[1] - 2)
         below, above = rest.gather(1, left.long()), rest.gather(1, left.long() + 1)
         return torch.lerp(below, above, (place - left).clamp(0, 1))
@@ -134,7 +136,25 @@ def smoother(count: int, width: float) -> Float[Tensor, "bin bin"]:
     return weight / weight.sum(0)
 
 
-class RedshiftOdds(nn.Module):
+class RedshiftScale(nn.Module):
+    """Redshifts in standard deviations from their mean over the training galaxies."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("scale", torch.ones(()))
+
+    def fit(self, z: Float[Tensor, " gal"]) -> None:
+        """Mean and standard deviation of the training redshifts."""
+        self.mean.copy_(z.mean())
+        self.scale.copy_(z.std(correction=0).clamp(min=1e-4))
+
+    def standard(self, z: Float[Tensor, " gal"]) -> Float[Tensor, "gal 1"]:
+        """Redshifts in standard deviations from their mean."""
+        return ((z - self.mean) / self.scale)[:, None]
+
+
+class RedshiftOdds(RedshiftScale):
     """The distribution of the redshift of an image: a histogram between the least and greatest training
     redshift.
 
@@ -147,19 +167,12 @@ class RedshiftOdds(nn.Module):
         self.body = perceptron(features, settings, settings.bins)
         self.register_buffer("kernel", smoother(settings.bins, settings.smoothing), persistent=False)
         self.register_buffer("edges", torch.linspace(0, 1, settings.bins + 1))
-        self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("scale", torch.ones(()))
 
     def fit(self, z: Float[Tensor, " gal"]) -> None:
         """Limits, mean and standard deviation of the training redshifts."""
+        super().fit(z)
         low, high = float(z.min()), max(float(z.max()), float(z.min()) + 1e-3)
         self.edges.copy_(torch.linspace(low, high, len(self.edges)))
-        self.mean.copy_(z.mean())
-        self.scale.copy_(z.std(correction=0).clamp(min=1e-4))
-
-    def standard(self, z: Float[Tensor, " gal"]) -> Float[Tensor, "gal 1"]:
-        """Redshifts in standard deviations from their mean."""
-        return ((z - self.mean) / self.scale)[:, None]
 
     def forward(self, vector: Float[Tensor, "gal feature"]) -> Float[Tensor, "gal bin"]:
         """Log odds of the bins, up to a constant."""

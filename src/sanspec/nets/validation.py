@@ -21,7 +21,8 @@ BLOCK = 8  # galaxies side by side
 def drawn(
     model: Diffusion, sampler: Sampler, galaxies: Galaxies, draws: int, kind: str, seed: int = 0
 ) -> Float[np.ndarray, "gal draw pix"]:
-    """Draws of log flux from the images, a fine network's from the true coarse spectra.
+    """Draws of log flux from the images, a fine network's from the true coarse spectra (and true redshifts,
+    where it takes them).
 
     kind: a name for the draws, with `seed` and specobjid the key of their noise.
     """
@@ -33,7 +34,8 @@ def drawn(
         context = model.encode(some).repeat(draws)
         keys = [f"{seed}/{number}/{kind}/{i}" for number in some.specobjid for i in range(draws)]
         coarse = some.coarse.float().repeat_interleave(draws, 0) if fine else None
-        parts.append(draw(model, sampler, context, keys, coarse).unflatten(0, (-1, draws)).cpu())
+        z = some.z.repeat_interleave(draws) if fine and some.z is not None else None
+        parts.append(draw(model, sampler, context, keys, coarse, z).unflatten(0, (-1, draws)).cpu())
     return torch.cat(parts).numpy()
 
 

@@ -142,7 +142,8 @@ def by_networks(args, settings, truth: dict, images: np.ndarray, device: str, dr
 
     torch.set_num_threads(args.threads)
     models, _ = build.load_all(args.nets, settings.train, NETS)
-    spectra = {name: truth[name] for name in ("coarse", "coarse_mask", "fine")} | {"fine_mask": truth["mask"]}
+    spectra = {name: truth[name] for name in ("z", "coarse", "coarse_mask", "fine")}
+    spectra["fine_mask"] = truth["mask"]
     galaxies = data.galaxies(truth["specobjid"], images, settings.train.crop, **spectra).to(device)
     with torch.inference_mode():
         found = {
