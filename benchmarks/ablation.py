@@ -5,9 +5,10 @@
 
 Every named run of the configuration is compared with `main`: the networks whose settings it changes are trained
 anew, for `--steps` steps on the training split, from the same seed and on the same batches, and judged on
-validation galaxies. A ratio of CRPS is the run's over main's (above 1: the run, which lacks the improvement, is
-worse), with its error by bootstrap over galaxies in pairs. The error knows nothing of the luck of a training. Under
-about a thousand steps the table tells what learns faster at first, not what is better in the end.
+validation galaxies; the file is written anew after every run. A ratio of CRPS is the run's over main's (above 1: the
+run, which lacks the improvement, is worse), with its error by bootstrap over galaxies in pairs. The error knows
+nothing of the luck of a training. Under about a thousand steps the table tells what learns faster at first, not what
+is better in the end.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -122,27 +124,40 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     runs = config.resolve(shortened(yaml.safe_load(args.config.read_text()), args.steps))
+    named = set(runs)
     runs = {name: run for name, run in runs.items() if name == "main" or not args.only or name in args.only}
-    begin, rows = time.process_time(), compare(args, runs)
-    result = {
-        "what": "each improvement between the paper's recipe and ours taken back, in small; ratio = run / main",
-        "runs": rows,
-        "steps": args.steps,
-        "galaxies": args.galaxies,
-        "draws": args.draws,
-        "simulated": runs["main"].survey.simulated,
-        "caution": CAUTION,
-        "seconds_processor": time.process_time() - begin,
-        "machine": {"cpus": os.cpu_count(), "processor": processor(), "python": platform.python_version()},
-        "versions": {"sanspec": sanspec.__version__, "torch": torch.__version__, "numpy": np.__version__},
-        "date": date.today().isoformat(),
-    }
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    begin = time.process_time()
+
+    def save(rows: dict) -> None:
+        result = {
+            "what": "each improvement between the paper's recipe and ours taken back, in small; ratio = run / main",
+            "runs": rows,
+            "not_run": sorted(named - rows.keys()),
+            "steps": args.steps,
+            "galaxies": args.galaxies,
+            "draws": args.draws,
+            "simulated": runs["main"].survey.simulated,
+            "caution": CAUTION,
+            "seconds_processor": time.process_time() - begin,
+            "machine": {
+                "cpus": os.cpu_count(),
+                "processor": processor(),
+                "python": platform.python_version(),
+            },
+            "versions": {
+                "sanspec": sanspec.__version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+            },
+            "date": date.today().isoformat(),
+        }
+        args.out.write_text(json.dumps(result, indent=1) + "\n")
+
+    compare(args, runs, save)
 
 
-def compare(args, runs: dict[str, Config]) -> dict:
-    """Scores of every run's networks, and ratios to those of main."""
+def compare(args, runs: dict[str, Config], save: Callable[[dict], None]) -> None:
+    """Scores of every run's networks, and ratios to those of main, saved after every run."""
     numbers = store.read_json(args.statistics)
     with store.arrays(args.spectra) as file:
         grids = {name: file[name][:].tolist() for name in ("wave", "coarse_wave")}
@@ -163,7 +178,7 @@ def compare(args, runs: dict[str, Config]) -> dict:
                 scores["crps_ratio_error"] = metrics.bootstrap(metrics.ratio_of_means, crps, reference[name])
             rows.setdefault(run, {})[name] = scores
             tqdm.write(f"{run:22s} {name:12s} {scores}")
-    return rows
+        save(rows)
 
 
 def processor() -> str:

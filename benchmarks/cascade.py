@@ -2,11 +2,10 @@
 
     python benchmarks/cascade.py --numbers results/main/tables/validation.json
         --records results/main/nets/diff_coarse.json results/main/nets/diff_fine.json
-        --config results/main/config.yaml [--before validation.json] [--out benchmarks/cascade.json]
+        --config results/main/config.yaml [--out benchmarks/cascade.json]
 
-The numbers are those of `sanspec validate`: test split, natural log flux, observed frame; no redshift and no truth
-is used to choose. `--before`: the same of an earlier run on the same galaxies, to stand beside, as in
-`cascade_redshift_drawn.json`.
+The numbers are those of `sanspec validate`: test split, natural log flux, observed frame; no truth is used to
+choose, and none to draw but where a name says `from_true` (true coarse spectrum and redshift).
 """
 
 import argparse
@@ -38,7 +37,6 @@ def main() -> None:
     parser.add_argument("--numbers", type=Path, required=True)
     parser.add_argument("--records", type=Path, nargs="+", required=True)
     parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--before", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = parser.parse_args()
     settings, numbers = config.load(args.config), store.read_json(args.numbers)["numbers"]
@@ -48,7 +46,6 @@ def main() -> None:
         "reached": {name: low <= numbers[name] <= high for name, (low, high) in LIMITS.items()},
         "limits": LIMITS,
         "numbers": numbers,
-        "before": store.read_json(args.before)["numbers"] if args.before else None,
         "networks": {
             name: {key: record[key] for key in ("parameters", "best_step", "seconds_training", "weights")}
             for name, record in trained.items()

@@ -42,7 +42,8 @@ def drawn(
 def scorer(name: str, settings: Config, valid: Galaxies) -> Callable[[nn.Module], dict[str, float]] | None:
     """What a diffusion network's draws are worth on `train.scored` validation galaxies; None for other networks.
 
-    The scores of `ensembles.summary`; those of a fine network from the true coarse spectrum.
+    The scores of `ensembles.summary`; those of a fine network from the true coarse spectrum and
+    redshift.
     """
     count = min(settings.train.scored, len(valid))
     if not (name.startswith("diff") and count):

@@ -3,7 +3,7 @@
 KINDS = {
     "coarse": "coarse draws",
     "fine": "unselected fine draws of generated coarse spectra",
-    "fine_from_true": "fine draws from the true coarse spectrum",
+    "fine_from_true": "fine draws from the true coarse spectrum and redshift",
 }
 SCORES = {
     "mse_single": "MSE of the natural log flux of a single draw",
@@ -20,7 +20,7 @@ SINGLE = {
     "nearest_contrastive": "nearest training image in the contrastive space",
 }
 ROWS = (
-    ("n_validated", "", "test galaxies whose draws were judged, log flux, observed frame, no redshift used"),
+    ("n_validated", "", "test galaxies whose draws were judged, log flux, observed frame"),
     *(
         (f"{score}_{kind}", "", f"{kinds}: {text}")
         for kind, kinds in KINDS.items()

@@ -1,8 +1,8 @@
 """Judge the draws as predictive distributions, on the test and the validation split, baselines beside them.
 
-Coarse draws, the unselected fine draws of generated coarse spectra, and fine draws from the true coarse spectrum;
-the calibration is fitted on the validation split and judged on the test split. No score chooses with the truth
-in hand.
+Coarse draws, the unselected fine draws of generated coarse spectra, and fine draws from the true coarse spectrum and
+redshift; the calibration is fitted on the validation split and judged on the test split. No score chooses with the
+truth in hand.
 """
 
 import logging
@@ -34,7 +34,7 @@ FILES = {
 }
 NETS = ("diff_fine", "clip_coarse", "clip_fine")
 SINGLE = ("regression", *samples.NEIGHBOURS)
-FROM_TRUE = 5  # fine draws from a true coarse spectrum
+FROM_TRUE = 5  # fine draws from a true coarse spectrum and redshift
 
 
 def arguments(parser) -> None:
