@@ -98,7 +98,8 @@ if len(RUNS) > 1:
         params:
             code=sources("stages.runs"),
             configs=expand("results/{run}/config.yaml", run=RUNS),
-            settings=[RUNS[name].model_dump(mode="json") for name in RUNS],
+            settings=section("survey"),
+            changes=[RUNS[name].model_dump(mode="json") for name in RUNS],
         shell:
             "python -m sanspec runs --config {params.configs} --summary {input.summary}"
             " --scores {input.scores} --out {output.table} > {output.text} 2> {log}"
