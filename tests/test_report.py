@@ -32,7 +32,9 @@ def rendered(path, simulated):
 
 
 def test_every_figure_has_a_caption():
-    assert set(FIGURES) | {"summary", "runs", "losses", "workflow", "table"} == {path.stem for path in CAPTIONS}
+    assert set(FIGURES) | {"summary", "runs", "losses", "workflow", "table"} == {
+        path.stem for path in CAPTIONS
+    }
 
 
 @pytest.mark.parametrize("path", CAPTIONS, ids=lambda path: path.stem)
