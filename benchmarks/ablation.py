@@ -13,19 +13,16 @@ is better in the end.
 
 import argparse
 import json
-import os
-import platform
 import time
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
+from measuring import made
 from tqdm import tqdm
 
-import sanspec
 from sanspec import config, store
 from sanspec.config import Config, base
 from sanspec.nets import build, data, ensembles, loop, validation
@@ -127,8 +124,7 @@ def main() -> None:
     named = set(runs)
     runs = {name: run for name, run in runs.items() if name == "main" or not args.only or name in args.only}
     begin = time.process_time()
-
-    def save(rows: dict) -> None:
+    for rows in compare(args, runs):
         result = {
             "what": "each improvement between the paper's recipe and ours taken back, in small; ratio = run / main",
             "runs": rows,
@@ -139,25 +135,12 @@ def main() -> None:
             "simulated": runs["main"].survey.simulated,
             "caution": CAUTION,
             "seconds_processor": time.process_time() - begin,
-            "machine": {
-                "cpus": os.cpu_count(),
-                "processor": processor(),
-                "python": platform.python_version(),
-            },
-            "versions": {
-                "sanspec": sanspec.__version__,
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-            },
-            "date": date.today().isoformat(),
         }
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
-
-    compare(args, runs, save)
+        args.out.write_text(json.dumps(result | made(), indent=1) + "\n")
 
 
-def compare(args, runs: dict[str, Config], save: Callable[[dict], None]) -> None:
-    """Scores of every run's networks, and ratios to those of main, saved after every run."""
+def compare(args, runs: dict[str, Config]) -> Iterator[dict]:
+    """Scores of every run's networks, and ratios to those of main: all so far, after every run."""
     numbers = store.read_json(args.statistics)
     with store.arrays(args.spectra) as file:
         grids = {name: file[name][:].tolist() for name in ("wave", "coarse_wave")}
@@ -178,14 +161,7 @@ def compare(args, runs: dict[str, Config], save: Callable[[dict], None]) -> None
                 scores["crps_ratio_error"] = metrics.bootstrap(metrics.ratio_of_means, crps, reference[name])
             rows.setdefault(run, {})[name] = scores
             tqdm.write(f"{run:22s} {name:12s} {scores}")
-        save(rows)
-
-
-def processor() -> str:
-    """Model name of the CPU."""
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
-    return names[0].split(":")[1].strip() if names else platform.machine()
+        yield rows
 
 
 if __name__ == "__main__":

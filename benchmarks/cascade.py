@@ -10,15 +10,10 @@ choose, and none to draw but where a name says `from_true` (true coarse spectrum
 
 import argparse
 import json
-import os
-import platform
-from datetime import date
 from pathlib import Path
 
-import numpy as np
-import torch
+from measuring import made
 
-import sanspec
 from sanspec import config, store
 
 LIMITS = {  # what must be reached, without calibration
@@ -52,20 +47,10 @@ def main() -> None:
         },
         "generate": settings.generate.model_dump(mode="json"),
         "simulated": settings.survey.simulated,
-        "machine": {"cpus": os.cpu_count(), "processor": processor(), "python": platform.python_version()},
-        "versions": {"sanspec": sanspec.__version__, "torch": torch.__version__, "numpy": np.__version__},
-        "date": date.today().isoformat(),
-    }
+    } | made()
     text = json.dumps(result, indent=1)
     args.out.write_text(text + "\n")
     print(text)
-
-
-def processor() -> str:
-    """Model name of the CPU."""
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
-    return names[0].split(":")[1].strip() if names else platform.machine()
 
 
 if __name__ == "__main__":

@@ -14,15 +14,11 @@ better), with its error by bootstrap over galaxies, which knows nothing of the l
 
 import argparse
 import json
-import os
-import platform
-from datetime import date
 from pathlib import Path
 
 import numpy as np
-import torch
+from measuring import made
 
-import sanspec
 from sanspec import store
 from sanspec.nets import ensembles
 from sanspec.products import samples
@@ -81,10 +77,7 @@ def main() -> None:
             for name, *files in args.sky
         },
         "simulated": True,
-        "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
-        "versions": {"sanspec": sanspec.__version__, "torch": torch.__version__, "numpy": np.__version__},
-        "date": date.today().isoformat(),
-    }
+    } | made()
     args.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 

@@ -1,4 +1,4 @@
-"""What every benchmark of the fits says of itself, and how it takes time: process CPU seconds, wall beside."""
+"""What every benchmark says of itself, and how those of the fits take time: process CPU seconds, wall beside."""
 
 import importlib.metadata
 import os
@@ -45,6 +45,15 @@ def about(what: str, simulated: bool) -> dict:
         },
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def made() -> dict:
+    """Tail of a network benchmark's file: machine, versions, date."""
+    return {
+        "machine": {"cpus": os.cpu_count(), "processor": processor(), "python": platform.python_version()},
+        "versions": {name: importlib.metadata.version(name) for name in ("sanspec", "torch", "numpy")},
         "date": datetime.now(UTC).date().isoformat(),
     }
 

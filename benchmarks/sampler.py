@@ -13,17 +13,14 @@ neighbouring pixels over that of the true spectra.
 
 import argparse
 import json
-import os
-import platform
 import time
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import made
 from tqdm import tqdm
 
-import sanspec
 from sanspec import config, store
 from sanspec.config import Sampler
 from sanspec.nets import build, data, ensembles, validation
@@ -118,17 +115,7 @@ def report(args, settings: config.Config, found: dict, seconds: dict) -> dict:
         "draws": args.draws,
         "simulated": settings.survey.simulated,
         "timing": "both samplers in turn, block by block, one thread; ratio of processor time (shared machine)",
-        "machine": {"cpus": os.cpu_count(), "processor": processor(), "python": platform.python_version()},
-        "versions": {"sanspec": sanspec.__version__, "torch": torch.__version__, "numpy": np.__version__},
-        "date": date.today().isoformat(),
-    }
-
-
-def processor() -> str:
-    """Model name of the CPU."""
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
-    return names[0].split(":")[1].strip() if names else platform.machine()
+    } | made()
 
 
 def main() -> None:

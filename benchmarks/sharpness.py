@@ -13,17 +13,14 @@ stand beside.
 
 import argparse
 import json
-import os
-import platform
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import made
 from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import minimize_scalar
 
-import sanspec
 from sanspec import config, store
 from sanspec.nets import build, data, validation
 from sanspec.products import samples
@@ -92,10 +89,7 @@ def main() -> None:
         "before": {name: store.read_json(args.before)[name] for name in KINDS} if args.before else None,
         "galaxies": len(ids),
         "simulated": settings.survey.simulated,
-        "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
-        "versions": {"sanspec": sanspec.__version__, "torch": torch.__version__, "numpy": np.__version__},
-        "date": date.today().isoformat(),
-    }
+    } | made()
     args.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 

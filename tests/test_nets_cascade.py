@@ -35,14 +35,7 @@ def sky():
 def models(sky):
     """Networks with random weights everywhere, the last layers included, so that draws differ."""
     layout = build.Layout(64, toy.statistics(sky.images), toy.WAVE.tolist(), toy.COARSE_WAVE.tolist())
-    spectra = {
-        "coarse": sky.coarse_log_flux,
-        "coarse_mask": sky.coarse_mask,
-        "fine": sky.log_flux,
-        "fine_mask": sky.mask,
-        "z": sky.z,
-    }
-    galaxies = data.galaxies(sky.specobjid, sky.images, 4, **spectra)
+    galaxies = toy.galaxies(sky)
     made, generator = {}, torch.Generator().manual_seed(0)
     for name in NAMES:
         made[name] = build.build(name, TRAIN, layout).eval().requires_grad_(False)

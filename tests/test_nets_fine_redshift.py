@@ -6,7 +6,7 @@ import torch
 
 import toy
 from sanspec.config import Sampler, Train
-from sanspec.nets import build, data, validation
+from sanspec.nets import build, validation
 from sanspec.nets.cascade import draw
 from sanspec.nets.diffusion import Align
 from sanspec.nets.expectation import RestFrame
@@ -18,15 +18,7 @@ SMALL = {"widths": (16, 24), "patch": 32, "attention": (), "encoder_widths": (8,
 
 @pytest.fixture(scope="module")
 def galaxies():
-    sky = toy.draw(200, seed=4, noise=0.005)
-    spectra = {
-        "coarse": sky.coarse_log_flux,
-        "coarse_mask": sky.coarse_mask,
-        "fine": sky.log_flux,
-        "fine_mask": sky.mask,
-        "z": sky.z,
-    }
-    return data.galaxies(sky.specobjid, sky.images, 4, **spectra)
+    return toy.galaxies(toy.draw(200, seed=4, noise=0.005))
 
 
 def network(galaxies, **change):

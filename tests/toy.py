@@ -81,6 +81,15 @@ def draw(count: int, seed: int = 0, noise: float = 0.04) -> SimpleNamespace:
     )
 
 
+def galaxies(sky: SimpleNamespace):
+    """A drawn sky as the networks take it: all of `sanspec.nets.data.Galaxies`, images cropped by 4 pixels."""
+    from sanspec.nets import data  # torch is slow to import, and most tests with a sky need none
+
+    spectra = {"coarse": sky.coarse_log_flux, "coarse_mask": sky.coarse_mask, "z": sky.z}
+    spectra |= {"fine": sky.log_flux, "fine_mask": sky.mask}
+    return data.galaxies(sky.specobjid, sky.images, 4, **spectra)
+
+
 def statistics(stamps: np.ndarray) -> dict:
     """Softening, mean and standard deviation per band of asinh(image / softening)."""
     scaled = np.arcsinh(stamps.astype(np.float64) / SKY[:, None, None])
