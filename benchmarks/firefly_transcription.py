@@ -11,8 +11,9 @@ from astropy import cosmology
 from scipy.stats import chi2 as chi2_distribution
 from scipy.stats import sigmaclip
 
-from sanspec.spectra.dust import calzetti
-from sanspec.spectra.grid import C_KMS, FWHM_PER_SIGMA, air_to_vac
+from sanspec.physics.air import air_to_vac
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
+from sanspec.physics.dust import calzetti
 from sanspec.stellar.firefly.compat import FWHM, METALS
 from sanspec.stellar.firefly.lines import VACUUM
 from sanspec.stellar.library import LSUN, Library

@@ -21,7 +21,8 @@ import numpy as np
 
 from sanspec.archive import emiles
 from sanspec.features import absorption, indices, lick
-from sanspec.features.lines import INDICES
+from sanspec.physics.air import air_to_vac, vac_to_air
+from sanspec.physics.lines import INDICES
 from sanspec.spectra import grid
 
 COUNT, LOOPED, ROUNDS = 3012, 40, 3  # spectra; those of the loop; rounds
@@ -32,7 +33,7 @@ LIMIT = 30.0  # seconds that all spectra may take
 def sample(path: Path) -> absorption.Side:
     """Redshifted populations at the resolution of prepared spectra, with correlated noise."""
     library, rng = emiles.read_templates(path), np.random.default_rng(0)
-    wave = grid.air_to_vac(library.lam)
+    wave = air_to_vac(library.lam)
     flux = library.templates.reshape(len(wave), -1).T.astype(np.float64)
     z = rng.uniform(0.05, 0.15, COUNT)
     rows = [np.interp(grid.WAVE / (1 + shift), wave, flux[rng.integers(len(flux))]) for shift in z]
@@ -59,7 +60,7 @@ def loop(side: absorption.Side) -> dict[str, np.ndarray]:
 
     library, found = LickLibrary(), {name: [] for name in lick.definitions()}
     for flux, z in zip(side.flux[:LOOPED], side.z[:LOOPED]):
-        rest = grid.vac_to_air(grid.WAVE / (1 + z))
+        rest = vac_to_air(grid.WAVE / (1 + z))
         degraded = np.asarray(reduce_resolution(rest, flux, fwhm0=FWHM / (1 + z)))
         for name in found:
             value = library[lick.PYPHOT_NAMES[name]].get(rest, degraded[None], nocheck=True)

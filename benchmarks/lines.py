@@ -25,10 +25,10 @@ from astropy.io import fits
 from sanspec.archive import emiles
 from sanspec.config import Config, Mock
 from sanspec.features.emission import NAMES
-from sanspec.features.lines import EMISSION_LINES
 from sanspec.features.linetable import SEEN
 from sanspec.measuring import features, files, populations
 from sanspec.mock import galaxy, gas, night, spectrum, survey
+from sanspec.physics.lines import EMISSION_LINES
 from sanspec.scores import metrics
 from sanspec.spectra import preparing
 from sanspec.stellar.library import open_library

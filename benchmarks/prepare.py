@@ -25,6 +25,7 @@ from scipy.special import ndtr
 
 import sanspec
 from sanspec.config import Prepare
+from sanspec.physics.constants import FWHM_PER_SIGMA
 from sanspec.spectra import grid, linespread, preparing
 from sanspec.survey import specfile
 from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS
@@ -48,7 +49,7 @@ def one(path: Path) -> dict:
     flux, ivar, wdisp, z = read(path)
     native = (np.interp(LOGLAM, LOGLAM[wdisp > 0], wdisp[wdisp > 0]) * WIDTH) ** 2
     rebinning = (WIDTH**2 + 1) / 12
-    blur = np.maximum((SETTINGS.fwhm / grid.FWHM_PER_SIGMA) ** 2 - native - rebinning, 0)
+    blur = np.maximum((SETTINGS.fwhm / FWHM_PER_SIGMA) ** 2 - native - rebinning, 0)
     good = ivar > 0
     operator = blurred_boxes(blur) @ sparse.diags_array(good.astype(float))
     coverage = operator.sum(axis=1)
@@ -60,7 +61,7 @@ def one(path: Path) -> dict:
     use = coverage >= grid.COVERED
     variance = np.where(use, covariance.diagonal(), 0)
     at, width, blurred, beat = (np.interp(COARSE, LOGLAM, x) for x in (native + rebinning, WIDTH, blur, BEAT))
-    lsf = grid.FWHM_PER_SIGMA * np.sqrt(at + blurred + beat * np.exp(-2 * np.pi**2 * blurred / width**2))
+    lsf = FWHM_PER_SIGMA * np.sqrt(at + blurred + beat * np.exp(-2 * np.pi**2 * blurred / width**2))
     return finish(smooth, variance, use, z) | {"correlation": correlations(covariance, use), "lsf": lsf}
 
 

@@ -23,11 +23,12 @@ from scipy.optimize import minimize_scalar
 
 from sanspec import config, store
 from sanspec.nets import build, data, validation
+from sanspec.physics.constants import C_KMS
 from sanspec.products import samples
 from sanspec.spectra import grid
 
 STEP = 1e-4  # of ln(wavelength)
-VELOCITY = STEP * grid.C_KMS  # km/s a step
+VELOCITY = STEP * C_KMS  # km/s a step
 REST = np.arange(np.log(4050.0), np.log(6300.0), STEP)
 KINDS = ("coarse_interpolated", "fine_from_true_coarse", "generated")
 WIDE = 60  # steps: the Gaussian whose smooth is taken away

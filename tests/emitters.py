@@ -15,6 +15,7 @@ from populations import read_library
 from sanspec import store
 from sanspec.errors import Warn
 from sanspec.features import starlight
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.products import samples
 from sanspec.spectra import grid
 from sanspec.stellar import models, results
@@ -49,7 +50,7 @@ def lines(kind: str, z: float, stars: np.ndarray) -> np.ndarray:
     """Emission lines of 80 km/s."""
     rest, total = grid.WAVE / (1 + z), np.zeros(grid.WAVE.size)
     for (wave, which), ratio in zip(LINES, RATIOS):
-        width = np.hypot(FWHM / 1.1 / grid.FWHM_PER_SIGMA, 80 / grid.C_KMS * wave)
+        width = np.hypot(FWHM / 1.1 / FWHM_PER_SIGMA, 80 / C_KMS * wave)
         level = np.interp(wave + 70, rest, stars) * WIDTHS[kind][which] * ratio
         total += level / (np.sqrt(2 * np.pi) * width) * np.exp(-0.5 * ((rest - wave) / width) ** 2)
     return total
@@ -133,7 +134,7 @@ def write_fits(run: SimpleNamespace, stars: np.ndarray) -> None:
     """ppxf.parquet and ppxf_models.h5 as perfect fits would be; predicted ones 300 km/s off their redshift."""
     rows, fits, used = [], [], np.ones(grid.WAVE.size, bool)
     z_fit = run.z[run.test] + SHIFT
-    moved = (1 + z_fit) * np.exp(300 / grid.C_KMS) - 1
+    moved = (1 + z_fit) * np.exp(300 / C_KMS) - 1
     light = spectra(list(run.kinds[run.test]), moved)[1]
     for number, key in enumerate(run.ids[run.test]):
         last = number == TEST - 1

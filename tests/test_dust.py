@@ -5,7 +5,7 @@ import pytest
 from ppxf.ppxf import attenuation
 
 from sanspec.mock import stars
-from sanspec.spectra import dust
+from sanspec.physics import dust
 
 WAVE = np.linspace(2500.0, 9000.0, 200)
 

@@ -11,7 +11,8 @@ from specutils.analysis import equivalent_width, line_flux
 from sanspec import config
 from sanspec.errors import Warn
 from sanspec.features import emission, profiles
-from sanspec.features.lines import EMISSION_LINES
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
+from sanspec.physics.lines import EMISSION_LINES
 from sanspec.spectra import grid, noise
 
 SETTINGS = config.Lines()
@@ -34,8 +35,8 @@ def gaussians(fluxes, z=Z, sigma=120.0, v=0.0, lsf=LSF):
     for name, flux in fluxes.items():
         kms = sigma[name] if isinstance(sigma, dict) else sigma
         for wave, ratio in EMISSION_LINES[name].members:
-            centre = wave * (1 + z) * (1 + v / grid.C_KMS)
-            width = np.hypot(lsf / grid.FWHM_PER_SIGMA, kms / grid.C_KMS * centre)
+            centre = wave * (1 + z) * (1 + v / C_KMS)
+            width = np.hypot(lsf / FWHM_PER_SIGMA, kms / C_KMS * centre)
             total += (
                 flux
                 * ratio

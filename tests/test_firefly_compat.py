@@ -8,7 +8,7 @@ from astropy.io import fits
 
 import made_populations
 from sanspec.config import Firefly
-from sanspec.spectra import grid
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.stellar.firefly import compat, lines
 from sanspec.stellar.firefly.pose import oldest
 from sanspec.stellar.library import open_library
@@ -90,10 +90,8 @@ def test_broadening_is_the_plain_sum():
     lam = 4000 + 0.9 * np.arange(600)
     models = rng.uniform(1, 2, (2, 600))
     ours = compat.broaden(models, lam, 200.0, 2000.0)
-    old = grid.C_KMS * compat.FWHM / lam / grid.FWHM_PER_SIGMA
-    width = (
-        np.sqrt(200.0**2 + (grid.C_KMS / 2000 / grid.FWHM_PER_SIGMA) ** 2 - old**2) * lam / grid.C_KMS / 0.9
-    )
+    old = C_KMS * compat.FWHM / lam / FWHM_PER_SIGMA
+    width = np.sqrt(200.0**2 + (C_KMS / 2000 / FWHM_PER_SIGMA) ** 2 - old**2) * lam / C_KMS / 0.9
     reach = int(np.ceil(3 * width.max()))
     for pixel in (reach, 200, 599 - reach):
         offsets = np.arange(-reach, reach + 1)

@@ -12,7 +12,9 @@ from conftest import ROOT
 from populations import read_library
 from sanspec.errors import Warn
 from sanspec.features import lick
-from sanspec.features.lines import INDICES
+from sanspec.physics.air import air_to_vac
+from sanspec.physics.constants import FWHM_PER_SIGMA
+from sanspec.physics.lines import INDICES
 from sanspec.spectra import grid, noise
 
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "mangadap.json").read_text())
@@ -37,7 +39,7 @@ def population(age=10.0, metal=0.0):
     library = read_library()
     near = (library.lam > 3600) & (library.lam < 7000)
     flux = library.templates[near, np.argmin(abs(library.ages - age)), np.argmin(abs(library.metals - metal))]
-    return grid.air_to_vac(library.lam[near]), flux.astype(float)
+    return air_to_vac(library.lam[near]), flux.astype(float)
 
 
 def golden_spectrum():
@@ -45,7 +47,7 @@ def golden_spectrum():
     library, air = read_library(), np.arange(3700.0, 7000.0)
     flux = library.templates[:, np.argmin(abs(library.ages - 10)), np.argmin(abs(library.metals))]
     flux = np.interp(air, library.lam, flux)
-    return grid.air_to_vac(air), flux / flux.mean(), 0.01
+    return air_to_vac(air), flux / flux.mean(), 0.01
 
 
 # ------------------------------------------------------------------------------------------ definitions
@@ -61,7 +63,7 @@ def test_windows_are_those_of_the_manga_pipeline():
     """Two independent tables, pyphot's and the pipeline's, hold the same bands in air."""
     for name, bands in GOLDEN["windows_vacuum"].items():
         index = lick.definitions()[name]
-        ours = grid.air_to_vac(np.array([index.blue, index.feature, index.red]))
+        ours = air_to_vac(np.array([index.blue, index.feature, index.red]))
         assert ours == pytest.approx(
             np.array([bands[k] for k in ("blueside", "primary", "redside")]), abs=2e-3
         )
@@ -104,7 +106,7 @@ def test_a_box_has_the_width_of_its_depth(depth, z, name):
 
 def on_fine_pixels(index, band, level, z):
     """The index of a flat spectrum that has `level` inside a band [Angstrom, air, rest], on 0.05 A pixels."""
-    edges = grid.air_to_vac(np.array(band)) * (1 + z)
+    edges = air_to_vac(np.array(band)) * (1 + z)
     wave = np.arange(edges[0] - 350, edges[1] + 350, 0.05)
     flux = np.where((wave > edges[0]) & (wave < edges[1]), level, 1.0)[None]
     lsf = np.full(flux.shape, 3.3)
@@ -150,10 +152,10 @@ def test_errors_are_the_pipeline_s_once_the_continuum_is_taken_as_known():
     found = lick.measure(ALL, flux[None], np.zeros(1), lsf, ivar, wave=wave, resolution=None)
     edges = grid.bin_edges(wave)
     for name, index in WIDTHS.items():
-        low, high = grid.air_to_vac(np.array(index.feature))
+        low, high = air_to_vac(np.array(index.feature))
         part = np.clip(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0, None)
         sides = [np.average(flux, weights=overlap(edges, band)) for band in (index.blue, index.red)]
-        middle = [np.mean(grid.air_to_vac(np.array(band))) for band in (index.blue, index.red)]
+        middle = [np.mean(air_to_vac(np.array(band))) for band in (index.blue, index.red)]
         level = np.interp(wave, middle, sides)
         feature = error * np.sqrt(np.sum((part / level) ** 2))
         golden = GOLDEN["indices"][name]["error"]
@@ -163,7 +165,7 @@ def test_errors_are_the_pipeline_s_once_the_continuum_is_taken_as_known():
 
 
 def overlap(edges, band):
-    low, high = grid.air_to_vac(np.array(band))
+    low, high = air_to_vac(np.array(band))
     return np.clip(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0, None)
 
 
@@ -186,7 +188,7 @@ def test_degrading_is_the_variable_gaussian_of_ppxf():
     observed = np.interp(grid.WAVE / 1.1, wave, flux / flux.mean())
     ours = lick.degrade(observed[None], Z, np.full((1, 4500), 10 / 3))[0]
     fwhm = np.sqrt((lick.lick_fwhm(grid.WAVE / 1.1) * 1.1) ** 2 - (10 / 3) ** 2)
-    theirs = ppxf_util.varsmooth(grid.WAVE, observed, fwhm / grid.FWHM_PER_SIGMA)
+    theirs = ppxf_util.varsmooth(grid.WAVE, observed, fwhm / FWHM_PER_SIGMA)
     inner = (grid.WAVE > 4100) & (grid.WAVE < 6600)
     assert ours[inner] == pytest.approx(theirs[inner], rel=0.006)
 

@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import curve_fit
 
 from sanspec.config import Prepare
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.spectra import grid, linespread, preparing
 from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
 
@@ -23,7 +24,7 @@ def widths(flux):
     total = flux.sum(axis=1)
     mean = flux @ grid.WAVE / total
     variance = (flux * (grid.WAVE - mean[:, None]) ** 2).sum(axis=1) / total
-    return grid.FWHM_PER_SIGMA * np.sqrt(variance)
+    return FWHM_PER_SIGMA * np.sqrt(variance)
 
 
 def prepared(centres, wdisp, settings):
@@ -55,7 +56,7 @@ def test_where_the_native_lsf_is_narrower_the_target_is_met(centre):
         near = np.abs(grid.WAVE - line) < 10
         start = (flux.max(), line, 1.4)
         (_, mean, sigma), _ = curve_fit(gaussian, grid.WAVE[near], flux[near], start)
-        assert grid.FWHM_PER_SIGMA * sigma == pytest.approx(5000 / 1500, rel=0.005)
+        assert FWHM_PER_SIGMA * sigma == pytest.approx(5000 / 1500, rel=0.005)
         assert mean == pytest.approx(line, abs=0.01)
 
 
@@ -64,7 +65,7 @@ def gaussian(x, height, mean, sigma):
 
 
 def test_a_broad_native_lsf_is_left_alone():
-    native = np.full((1, NATIVE_PIXELS), (4.0 / grid.FWHM_PER_SIGMA) ** 2)
+    native = np.full((1, NATIVE_PIXELS), (4.0 / FWHM_PER_SIGMA) ** 2)
     rebinning = linespread.rebinning_variance(NATIVE_FIRST, NATIVE_PIXELS)
     assert not linespread.kernel_variance(native, rebinning, 5000 / 1500).any()
 
@@ -81,4 +82,4 @@ def test_unknown_dispersion_is_interpolated_or_nan():
 def test_wdisp_is_69_km_s_a_pixel():
     """sigma_inst = wdisp x 69.03 km/s (1e-4 dex)."""
     sigma = np.sqrt(linespread.native_variance(np.ones((1, NATIVE_PIXELS)), NATIVE_FIRST)[0])
-    np.testing.assert_allclose(sigma / WAVE * grid.C_KMS, 69.03, atol=0.005)
+    np.testing.assert_allclose(sigma / WAVE * C_KMS, 69.03, atol=0.005)

@@ -13,8 +13,8 @@ from populations import library_path, read_library
 from sanspec import config, store
 from sanspec.__main__ import main
 from sanspec.errors import SanspecError, Warn
-from sanspec.features.lines import LINE_GROUPS, LineGroup
 from sanspec.measuring import files, table
+from sanspec.physics.lines import LINE_GROUPS, LineGroup
 from sanspec.redshift import composites, eigenfit
 from sanspec.spectra import grid
 from sanspec.survey import specfile

@@ -7,7 +7,7 @@ import pytest
 
 from populations import library_path
 from sanspec.config import Ppxf, Stellar
-from sanspec.spectra import grid
+from sanspec.physics.constants import C_KMS
 from sanspec.stellar import bootstrap as boot
 from sanspec.stellar import flips
 from sanspec.stellar.library import open_library
@@ -143,4 +143,4 @@ def test_real_spectra_of_the_survey(real_data, library):
 
 
 def test_the_step_of_the_grid_is_found(real):
-    assert boot._step(real.problem) == pytest.approx(69.0 / grid.C_KMS, rel=1e-9)
+    assert boot._step(real.problem) == pytest.approx(69.0 / C_KMS, rel=1e-9)

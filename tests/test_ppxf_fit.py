@@ -12,8 +12,10 @@ from capfit import lsq_box
 from populations import library_path
 from sanspec.config import Ppxf, Stellar
 from sanspec.errors import Warn, reasons
+from sanspec.physics.air import air_to_vac
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
+from sanspec.physics.dust import CALZETTI_RV
 from sanspec.spectra import grid
-from sanspec.spectra.dust import CALZETTI_RV
 from sanspec.stellar import gas, light, ppxf_fit
 from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import open_library
@@ -42,10 +44,10 @@ def old(library):
 @lru_cache
 def made(library, vdisp=150.0, av=0.4, snr=60.0, halpha=0.0, seed=0, populations=(67, 130)):
     """Two populations at a known dispersion behind known dust, on the product grid at FWHM 3.33 A."""
-    step = 20 / grid.C_KMS
+    step = 20 / C_KMS
     bins = np.exp(np.arange(np.log(3300.0), np.log(8200.0), step))
     middle = 0.5 * (bins[1:] + bins[:-1])
-    fwhm = np.hypot(10 / 3 / (1 + Z), vdisp / grid.C_KMS * middle * grid.FWHM_PER_SIGMA)
+    fwhm = np.hypot(10 / 3 / (1 + Z), vdisp / C_KMS * middle * FWHM_PER_SIGMA)
     few = replace(library, flux=library.flux[:, list(populations)])
     stars = star_templates(few, bins, fwhm)
     flux = (stars / stars[(middle > 5070) & (middle < 5950)].mean(axis=0)) @ [0.4, 0.6]
@@ -54,7 +56,7 @@ def made(library, vdisp=150.0, av=0.4, snr=60.0, halpha=0.0, seed=0, populations
     flux = flux * 10 ** (-0.4 * av * (1 + curve / 4.05))
     lines = [group for group in gas.GROUPS if group.name in ("h_beta", "n_ii_6583")]
     flux = flux + halpha / 2.86 * gas.template(lines[0], bins, np.full(middle.size, 10 / 3 / (1 + Z)))
-    edges = grid.air_to_vac(bins) * (1 + Z)
+    edges = air_to_vac(bins) * (1 + Z)
     flux = grid.rebin(edges, flux, grid.bin_edges(grid.WAVE))
     noise = np.full(flux.size, np.nanmedian(flux) / snr)
     drawn = flux + noise * np.random.default_rng(seed).standard_normal(flux.size)

@@ -8,6 +8,7 @@ import pytest
 from conftest import ROOT
 from sanspec.config import Prepare
 from sanspec.errors import Warn
+from sanspec.physics.constants import FWHM_PER_SIGMA
 from sanspec.spectra import grid, linespread, preparing
 from sanspec.survey import specfile
 from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
@@ -127,7 +128,7 @@ def test_many_masked_pixels():
 @pytest.mark.parametrize(("excess", "flagged"), [(1.10, False), (1.20, True)])
 def test_a_broad_lsf_is_flagged_only_beyond_the_tolerance(excess, flagged):
     width = linespread.native_width(NATIVE_FIRST, NATIVE_PIXELS)
-    wdisp = excess * SETTINGS.fwhm / grid.FWHM_PER_SIGMA / width
+    wdisp = excess * SETTINGS.fwhm / FWHM_PER_SIGMA / width
     done = prepare(block(wdisp=wdisp[None]))
     assert bool(done.warn[0] & Warn.LSF_BROAD) == flagged
     assert (done.lsf[0] > excess * SETTINGS.fwhm).all()

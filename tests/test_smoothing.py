@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.stats import norm
 
+from sanspec.physics.constants import FWHM_PER_SIGMA
 from sanspec.spectra import grid, smoothing
 from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS
 
 LAGS = 7
 EDGES = grid.loglam_edges(NATIVE_FIRST, NATIVE_PIXELS)
-SIGMA = 5000 / 1500 / grid.FWHM_PER_SIGMA
+SIGMA = 5000 / 1500 / FWHM_PER_SIGMA
 
 
 @pytest.fixture(scope="module")

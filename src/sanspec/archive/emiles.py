@@ -16,7 +16,7 @@ from astropy.io import fits
 from jaxtyping import Float
 
 from sanspec.errors import SanspecError
-from sanspec.spectra.grid import C_KMS, FWHM_PER_SIGMA
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.store import atomic
 
 _MODEL = re.compile(r"miles_models/Eun1\.30Z([mp]\d\.\d\d)T(\d\d\.\d{4})_.*\.fits$")

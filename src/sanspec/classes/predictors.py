@@ -11,7 +11,7 @@ from sanspec.classes import labels, spectralclass
 from sanspec.classes.diagnostics import ACTIVE, UNKNOWN
 from sanspec.config import Config
 from sanspec.features import absorption, emission, indices, lick, linetable, starlight
-from sanspec.features.lines import INDICES
+from sanspec.physics.lines import INDICES
 from sanspec.products import samples
 from sanspec.scores import metrics
 

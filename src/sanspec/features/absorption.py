@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt64
 
 from sanspec.config import Lick
 from sanspec.features import indices, lick
-from sanspec.features.lines import INDICES, Index
+from sanspec.physics.lines import INDICES, Index
 from sanspec.scores import metrics
 from sanspec.spectra.preparing import fill_gaps
 

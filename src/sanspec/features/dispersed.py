@@ -11,9 +11,9 @@ from sanspec.errors import Warn
 from sanspec.features import lick
 from sanspec.features import vdisp_correction as correction
 from sanspec.features.indices import Measured
+from sanspec.physics.constants import C_KMS
 from sanspec.products import samples
 from sanspec.scores import metrics
-from sanspec.spectra import grid
 from sanspec.stellar.results import KINDS
 
 SHOWN = ("mgb", "fe5270", "fe5335", "mgfe", "hbeta", "dn4000")  # of figure 7, in its order
@@ -48,7 +48,7 @@ def fit_redshifts(
 ) -> Float[np.ndarray, " gal"]:
     """Redshifts at which the starlight of fits stands: that of the fit with its velocity; NaN where unfitted."""
     velocity = fitted_rows(populations, specobjid, kind)["v"].to_numpy(float)
-    return (1 + z) * np.exp(velocity / grid.C_KMS) - 1
+    return (1 + z) * np.exp(velocity / C_KMS) - 1
 
 
 def members(

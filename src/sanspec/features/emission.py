@@ -15,8 +15,9 @@ from scipy.ndimage import median_filter
 
 from sanspec.config import Lines
 from sanspec.errors import Warn
-from sanspec.features.lines import EMISSION_LINES, EmissionLine
 from sanspec.features.profiles import Fit, Window, coverage, release, solve, start_model
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
+from sanspec.physics.lines import EMISSION_LINES, EmissionLine
 from sanspec.spectra import grid
 
 STRETCHES = {  # rest-frame vacuum range [Angstrom] and lines; weak lines take the kinematics of the first
@@ -169,7 +170,7 @@ def cut(spectra: Spectra, row: int, settings: Lines) -> dict[str, Window]:
             ivar=ivar,
             weight=smooth_weight(ivar),
             correlation=spectra.correlation[row][:, at],
-            lsf=spectra.lsf[row, at] / (1 + z) / grid.FWHM_PER_SIGMA,
+            lsf=spectra.lsf[row, at] / (1 + z) / FWHM_PER_SIGMA,
         )
     return found
 
@@ -214,10 +215,10 @@ def equivalent_width(line: EmissionLine, fitted: Line, spread: float, level: flo
     from specutils import Spectrum
     from specutils.analysis import equivalent_width as measured
 
-    width = np.hypot(spread / grid.FWHM_PER_SIGMA, fitted.sigma / grid.C_KMS * line.wave)
+    width = np.hypot(spread / FWHM_PER_SIGMA, fitted.sigma / C_KMS * line.wave)
     offset = np.arange(-6.0, 6.01, 0.25)
     bell = np.exp(-0.5 * offset**2) / (np.sqrt(2 * np.pi) * width)
-    wave = line.wave * (1 + fitted.v / grid.C_KMS) + offset * width
+    wave = line.wave * (1 + fitted.v / C_KMS) + offset * width
     relative = (1 + fitted.flux / level * bell) * units.dimensionless_unscaled
     return -float(measured(Spectrum(spectral_axis=wave * units.AA, flux=relative), continuum=1).value)
 

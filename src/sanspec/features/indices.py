@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from sanspec.errors import Warn
-from sanspec.features.lines import Band, Index
+from sanspec.physics.air import air_to_vac
+from sanspec.physics.lines import Band, Index
 from sanspec.spectra import grid, noise
 
 MASKED = 0.2  # fraction of a window above which masked pixels spoil the index
@@ -66,7 +67,7 @@ def window(
     edges: of the pixels, vacuum, observed frame [Angstrom]; good: (gal, pix). Each row of weights sums to
     1, or to 0 where no pixel is good. The fraction is 0 for a window that leaves the grid.
     """
-    low, high = np.outer(grid.air_to_vac(np.array(band)), 1 + np.nan_to_num(z))[:, :, None]
+    low, high = np.outer(air_to_vac(np.array(band)), 1 + np.nan_to_num(z))[:, :, None]
     overlap = np.clip(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0.0, None) * good
     total = overlap.sum(axis=1, keepdims=True)
     inside = (low >= edges[0]) & (high <= edges[-1])

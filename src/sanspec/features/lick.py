@@ -16,7 +16,9 @@ from jaxtyping import Float
 
 from sanspec.errors import Warn
 from sanspec.features import indices, lick_loops
-from sanspec.features.lines import Index
+from sanspec.physics.air import air_to_vac, vac_to_air
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
+from sanspec.physics.lines import Index
 from sanspec.spectra import grid, noise
 
 TRAGER = "Trager et al. 1998, ApJS 116, 1"
@@ -92,7 +94,7 @@ def printed_fwhm(rest_wave: Float[np.ndarray, "*pix"]) -> Float[np.ndarray, "*pi
 
 def dispersed(vdisp: float, base: Resolution = lick_fwhm) -> Resolution:
     """`base` broadened by a velocity dispersion [km/s]."""
-    return lambda wave: np.hypot(base(wave), grid.FWHM_PER_SIGMA * vdisp / grid.C_KMS * wave)
+    return lambda wave: np.hypot(base(wave), FWHM_PER_SIGMA * vdisp / C_KMS * wave)
 
 
 # -------------------------------------------------------------------------------------------- measurement
@@ -162,7 +164,7 @@ def _kernel(
         return np.zeros(lsf.shape), np.zeros(len(z), bool)
     stretch = 1 + z[:, None]
     excess = (resolution(wave / stretch) * stretch) ** 2 - np.asarray(lsf, np.float64) ** 2
-    return np.sqrt(np.maximum(excess, 0.0)) / grid.FWHM_PER_SIGMA, (excess < 0).any(axis=1)
+    return np.sqrt(np.maximum(excess, 0.0)) / FWHM_PER_SIGMA, (excess < 0).any(axis=1)
 
 
 def _windows(
@@ -170,7 +172,7 @@ def _windows(
 ) -> Float[np.ndarray, "gal index three two"]:
     """Edges [Angstrom, vacuum, observed] of blue, red and feature window; a break has its red one twice."""
     bands = np.array([[index.blue, index.red, index.feature or index.red] for index in wanted.values()])
-    return (grid.air_to_vac(bands) if air else bands) * (1 + z)[:, None, None, None]
+    return (air_to_vac(bands) if air else bands) * (1 + z)[:, None, None, None]
 
 
 # ------------------------------------------------------------------------------------------------- pyphot
@@ -190,7 +192,7 @@ def pyphot_values(
     for row, (spectrum, redshift) in enumerate(zip(flux, z)):
         if not (np.isfinite(redshift) and np.isfinite(spectrum).all()):
             continue
-        rest = grid.vac_to_air(wave / (1 + redshift))
+        rest = vac_to_air(wave / (1 + redshift))
         for k, name in enumerate(wanted):
             entry = library[PYPHOT_NAMES[name]]
             bands = (entry.blue.value, entry.red.value, entry.band.value)

@@ -13,8 +13,9 @@ from astropy.modeling.fitting import TRFLSQFitter
 from jaxtyping import Float
 
 from sanspec.config import Lines
-from sanspec.features.lines import EMISSION_LINES, EmissionLine
-from sanspec.spectra import grid, noise
+from sanspec.physics.constants import C_KMS
+from sanspec.physics.lines import EMISSION_LINES, EmissionLine
+from sanspec.spectra import noise
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,13 @@ def _members(model, x, parameters):
         v, sigma = (float(np.ravel(parameters[count + 2 * slot + j])[0]) for j in (0, 1))
         total, by_v, by_sigma = np.zeros(np.shape(x)), np.zeros(np.shape(x)), np.zeros(np.shape(x))
         for (wave, ratio), spread in zip(line.members, spreads):
-            centre, own = wave * (1 + v / grid.C_KMS), sigma / grid.C_KMS * wave
+            centre, own = wave * (1 + v / C_KMS), sigma / C_KMS * wave
             width = np.hypot(spread, own)
             offset = (x - centre) / width
             bell = ratio * np.exp(-0.5 * offset**2) / (np.sqrt(2 * np.pi) * width)
             total += bell
-            by_v += bell * offset / width * wave / grid.C_KMS
-            by_sigma += bell * (offset**2 - 1) / width * own / width * wave / grid.C_KMS
+            by_v += bell * offset / width * wave / C_KMS
+            by_sigma += bell * (offset**2 - 1) / width * own / width * wave / C_KMS
         yield k, slot, total, by_v, by_sigma
 
 
@@ -207,10 +208,8 @@ def coverage(window: Window, line: EmissionLine, v: float, sigma: float) -> floa
     """Part of a line's squared profile, which is what weighs in the fit, that lies on good pixels."""
     total, good = 0.0, 0.0
     for wave, ratio in line.members:
-        width = np.hypot(np.interp(wave, window.wave, window.lsf), sigma / grid.C_KMS * wave)
-        edges = np.arange(wave - 4 * width, wave + 4 * width, np.diff(window.wave).min()) * (
-            1 + v / grid.C_KMS
-        )
+        width = np.hypot(np.interp(wave, window.wave, window.lsf), sigma / C_KMS * wave)
+        edges = np.arange(wave - 4 * width, wave + 4 * width, np.diff(window.wave).min()) * (1 + v / C_KMS)
         bell = ratio**2 * np.exp(-(((edges - edges.mean()) / width) ** 2))
         near = np.clip(np.searchsorted(window.wave, edges), 0, len(window.wave) - 1)
         inside = (edges >= window.wave[0]) & (edges <= window.wave[-1])

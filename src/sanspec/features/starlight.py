@@ -12,9 +12,11 @@ from jaxtyping import Bool, Float
 from scipy.optimize import nnls
 
 from sanspec.archive.emiles import Templates
-from sanspec.features.lines import EMISSION_LINES
+from sanspec.physics.air import air_to_vac
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
+from sanspec.physics.dust import calzetti
+from sanspec.physics.lines import EMISSION_LINES
 from sanspec.spectra import grid
-from sanspec.spectra.dust import calzetti
 from sanspec.stellar.lsf import smoothing
 
 FIRST, PIXELS = 35680, 3390  # of the common grid: 3698-8070 A at rest, vacuum
@@ -41,10 +43,10 @@ def bank(library: Templates, fwhm: float) -> Bank:
     ages = [int(np.argmin(np.abs(library.ages - age))) for age in AGES]
     metals = [int(np.argmin(np.abs(library.metals - metal))) for metal in METALS]
     chosen = library.templates[:, ages][:, :, metals].reshape(len(library.lam), -1).astype(np.float64)
-    edges_in, edges = grid.air_to_vac(grid.bin_edges(library.lam)), grid.loglam_edges(FIRST, PIXELS)
+    edges_in, edges = air_to_vac(grid.bin_edges(library.lam)), grid.loglam_edges(FIRST, PIXELS)
     wave = 0.5 * (edges[1:] + edges[:-1])
-    excess = (fwhm**2 - np.interp(wave, library.lam, library.fwhm) ** 2) / grid.FWHM_PER_SIGMA**2
-    widths = [np.sqrt(np.maximum(excess + (vdisp / grid.C_KMS * wave) ** 2, 0.0)) for vdisp in VDISPS]
+    excess = (fwhm**2 - np.interp(wave, library.lam, library.fwhm) ** 2) / FWHM_PER_SIGMA**2
+    widths = [np.sqrt(np.maximum(excess + (vdisp / C_KMS * wave) ** 2, 0.0)) for vdisp in VDISPS]
     rows = np.stack([(smoothing(edges_in, edges, width) @ chosen).T for width in widths])
     return Bank(wave, rows / rows.mean(axis=2, keepdims=True))
 
@@ -108,4 +110,4 @@ def mixture(
 def about_lines(rest: Float[np.ndarray, " pix"]) -> Bool[np.ndarray, " pix"]:
     """Pixels (vacuum, rest frame) about emission lines."""
     lines = np.array([wave for line in EMISSION_LINES.values() for wave, _ in line.members] + list(FURTHER))
-    return (np.abs(rest[:, None] / lines - 1) * grid.C_KMS <= GAS_WIDTH).any(axis=1)
+    return (np.abs(rest[:, None] / lines - 1) * C_KMS <= GAS_WIDTH).any(axis=1)

@@ -20,8 +20,8 @@ from sanspec.archive.emiles import Templates
 from sanspec.errors import SanspecError, Warn
 from sanspec.features import lick
 from sanspec.features.indices import Measured
-from sanspec.features.lines import INDICES
-from sanspec.spectra import grid
+from sanspec.physics.air import air_to_vac
+from sanspec.physics.lines import INDICES
 
 CORRECTED = ("mgb", "fe5270", "fe5335", "hbeta", "dn4000")
 SCALE = 100.0  # km/s: unit of the dispersion in the fit, so that no coefficient is tiny
@@ -103,7 +103,7 @@ def spectra(library: Templates) -> tuple[Float[np.ndarray, " pix"], Float[np.nda
     metals = (library.metals >= METALS[0]) & (library.metals <= METALS[1])
     near = (library.lam >= WAVES[0]) & (library.lam <= WAVES[1])
     flux = library.templates[np.ix_(near, ages, metals)].astype(np.float64).reshape(int(near.sum()), -1).T
-    return grid.air_to_vac(library.lam[near]), flux / flux.mean(axis=1, keepdims=True)
+    return air_to_vac(library.lam[near]), flux / flux.mean(axis=1, keepdims=True)
 
 
 def broadened(

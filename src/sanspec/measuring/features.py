@@ -11,7 +11,7 @@ from sanspec.classes import diagnostics, spectralclass
 from sanspec.config import Config
 from sanspec.errors import Warn
 from sanspec.features import absorption, emission, indices, lick, linetable, starlight
-from sanspec.features.lines import INDICES
+from sanspec.physics.lines import INDICES
 from sanspec.spectra import grid
 from sanspec.spectra.preparing import SmoothedBlock
 

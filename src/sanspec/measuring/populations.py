@@ -9,6 +9,7 @@ from jaxtyping import Float
 from sanspec.config import Config
 from sanspec.errors import Warn
 from sanspec.measuring.features import Spectra
+from sanspec.physics.air import air_to_vac
 from sanspec.spectra import grid
 from sanspec.stellar import models
 from sanspec.stellar import spectra as fitted
@@ -69,5 +70,5 @@ def solved(spectra: Spectra, row: int, library: Library, settings: Config) -> So
 def starlight(solution: Solution) -> Float[np.ndarray, " pix"]:
     """The stars of a solution on grid.WAVE, in the unit of the spectrum fitted."""
     problem, fit = solution.problem, solution.fit
-    wave = grid.air_to_vac(problem.lam) * (1 + problem.spectrum.z)
+    wave = air_to_vac(problem.lam) * (1 + problem.spectrum.z)
     return models.on_product_grid(wave, problem.scale * (fit.bestfit - fit.gas_bestfit))

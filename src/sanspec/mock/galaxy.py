@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from sanspec.features.lines import INDICES
 from sanspec.mock import gas, image, night, photometry, population, spectrum, stars
 from sanspec.mock.photometry import Photometry
 from sanspec.mock.population import Galaxy
 from sanspec.mock.spectrum import Spectrum
-from sanspec.spectra.grid import LOGLAM_STEP, vac_to_air
+from sanspec.physics.air import vac_to_air
+from sanspec.physics.lines import INDICES
+from sanspec.spectra.grid import LOGLAM_STEP
 
 PARSEC = 3.0857e18  # cm
 R_EXTINCTION = 2.285  # A_r per E(B-V): Schlafly & Finkbeiner 2011, table 6

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sanspec.mock.population import Galaxy
-from sanspec.spectra.dust import calzetti
+from sanspec.physics.dust import calzetti
 
 # Vacuum wavelengths [Angstrom] and names as the survey's line table has them.
 LINES = {

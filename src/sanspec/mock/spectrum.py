@@ -9,7 +9,8 @@ from scipy.special import erf
 from sanspec.mock import night
 from sanspec.mock.gas import WAVE as LINE_WAVE
 from sanspec.mock.stars import FIRST, PIXELS, milky_way
-from sanspec.spectra.grid import C_KMS, LOGLAM_STEP
+from sanspec.physics.constants import C_KMS
+from sanspec.spectra.grid import LOGLAM_STEP
 from sanspec.survey.sdss import PixMask
 
 PIXEL_KMS = LOGLAM_STEP * np.log(10) * C_KMS  # 69.03 km/s

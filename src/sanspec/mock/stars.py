@@ -8,8 +8,10 @@ from jaxtyping import Float
 
 from sanspec.archive.emiles import Templates
 from sanspec.mock.population import Population
-from sanspec.spectra.dust import CARDELLI_RV, calzetti, cardelli
-from sanspec.spectra.grid import FWHM_PER_SIGMA, LOGLAM_STEP, air_to_vac, bin_edges, loglam_edges, rebin
+from sanspec.physics.air import air_to_vac
+from sanspec.physics.constants import FWHM_PER_SIGMA
+from sanspec.physics.dust import CARDELLI_RV, calzetti, cardelli
+from sanspec.spectra.grid import LOGLAM_STEP, bin_edges, loglam_edges, rebin
 
 FIRST, PIXELS = 33800, 6810  # rest frame: 2399-11508 A, vacuum, 1e-4 dex
 SKY_FIRST, SKY_PIXELS = 34550, 6200  # observed frame, for the filters: 2851-11885 A

@@ -6,9 +6,12 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.special import ndtr
 
 from sanspec.archive import emiles
-from sanspec.features.lines import LINE_GROUPS, LineGroup
+from sanspec.physics import dust
+from sanspec.physics.air import air_to_vac
+from sanspec.physics.constants import C_KMS
+from sanspec.physics.lines import LINE_GROUPS, LineGroup
 from sanspec.redshift.eigenfit import Templates
-from sanspec.spectra import dust, grid
+from sanspec.spectra import grid
 
 FIRST, PIXELS = (
     33945,
@@ -19,7 +22,7 @@ FADES = (0.1, 1.0, 3.0, 1e3)  # e-folding time of star formation [Gyr]
 REDDENINGS = (0.0, 0.2, 0.5)  # E(B-V) [mag]
 VDISPS = (80.0, 160.0, 260.0)  # stellar velocity dispersions [km/s]
 GAS_SIGMA = 110.0  # width of the emission lines, instrument included [km/s]
-PIXEL_KMS = grid.C_KMS * np.log(10.0) * grid.LOGLAM_STEP
+PIXEL_KMS = C_KMS * np.log(10.0) * grid.LOGLAM_STEP
 
 
 def eigenspectra(library: emiles.Templates, components: int) -> Templates:
@@ -41,7 +44,7 @@ def composites(library: emiles.Templates) -> Float[np.ndarray, "composite log"]:
     edges = grid.loglam_edges(FIRST, PIXELS)
     weights = np.stack([history(library.ages, start, fade) for start in STARTS for fade in FADES])
     mixed = np.einsum("ha,lam->hml", weights, library.templates).reshape(-1, len(library.lam))
-    stars = grid.rebin(grid.air_to_vac(grid.bin_edges(library.lam)), mixed, edges)
+    stars = grid.rebin(air_to_vac(grid.bin_edges(library.lam)), mixed, edges)
     curve = dust.calzetti(0.5 * (edges[1:] + edges[:-1]))
     screens = [10 ** (-0.4 * ebv * curve) for ebv in REDDENINGS]
     broad = [gaussian_filter1d(stars, vdisp / PIXEL_KMS, axis=1, mode="nearest") for vdisp in VDISPS]
@@ -66,6 +69,6 @@ def line_template(group: LineGroup) -> Float[np.ndarray, " log"]:
     edges = grid.loglam_edges(FIRST, PIXELS)
     result = np.zeros(PIXELS)
     for wave, strength in group.lines:
-        sigma = wave * GAS_SIGMA / grid.C_KMS
+        sigma = wave * GAS_SIGMA / C_KMS
         result += strength * np.diff(ndtr((edges - wave) / sigma)) / np.diff(edges)
     return result

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sanspec.features import lick
-from sanspec.features.lines import INDICES, Band
+from sanspec.physics.lines import INDICES, Band
 
 TABLES = {
     "table1": "definitions of the indices",

@@ -1,4 +1,4 @@
-"""Wavelength grids: the product grid, its coarse version, log-linear grids, air and vacuum, rebinning.
+"""Wavelength grids: the product grid, its coarse version, log-linear grids, and rebinning between them.
 
 Every wavelength is in vacuum and the observed frame unless its name says otherwise (`wave_air`, `rest_wave`).
 A spectrum is a flux density; a pixel is the bin between two edges and its value the mean density over that
@@ -9,8 +9,6 @@ import numba
 import numpy as np
 from jaxtyping import Bool, Float
 
-C_KMS = 299792.458  # speed of light [km/s], exact
-FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 WAVE = np.arange(4000.0, 8500.0)  # the product grid: 4500 pixel centres [Angstrom]
 COARSE_BLOCK = 8  # pixels averaged into each of the 563 coarse ones (Doorenbos et al. 2024, appendix A)
 LOGLAM_STEP = 1e-4  # pixel of SDSS spectra [dex]
@@ -65,28 +63,6 @@ def _blocks(pixels: int) -> np.ndarray:
 def _block_sizes(pixels: int) -> np.ndarray:
     """Pixels in each coarse block."""
     return np.diff(np.append(_blocks(pixels), pixels))
-
-
-# --------------------------------------------------------------------------------------------- air and vacuum
-
-
-def refractive_index(wave: Float[np.ndarray, "*pix"] | float) -> Float[np.ndarray, "*pix"] | float:
-    """Index of standard air at vacuum `wave` [Angstrom] (Ciddor 1996, eq. 1; valid above 2300 A)."""
-    wavenumber2 = (1e4 / np.asarray(wave, dtype=np.float64)) ** 2  # inverse square micrometres
-    return 1.0 + 5.792105e-2 / (238.0185 - wavenumber2) + 1.67917e-3 / (57.362 - wavenumber2)
-
-
-def vac_to_air(wave: Float[np.ndarray, "*pix"] | float) -> Float[np.ndarray, "*pix"] | float:
-    """Air wavelength [Angstrom] of vacuum wavelength `wave` [Angstrom] (Ciddor 1996, eq. 1)."""
-    return np.asarray(wave, dtype=np.float64) / refractive_index(wave)
-
-
-def air_to_vac(wave_air: Float[np.ndarray, "*pix"] | float) -> Float[np.ndarray, "*pix"] | float:
-    """Vacuum wavelength [Angstrom] of air wavelength `wave_air` [Angstrom]: exact inverse of `vac_to_air`."""
-    wave = np.asarray(wave_air, dtype=np.float64)
-    for _ in range(4):  # a contraction by about 1e-5 a turn
-        wave = wave_air * refractive_index(wave)
-    return wave
 
 
 # -------------------------------------------------------------------------------------------------- rebinning

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
+from sanspec.physics.constants import FWHM_PER_SIGMA
 from sanspec.spectra import grid
 
 _LINE_PIXELS = 1.5  # dispersion of a smoothed line [native pixels]
@@ -85,7 +86,7 @@ def kernel_variance(
 
     0 where the native LSF is already broader, which is so left alone.
     """
-    return np.nan_to_num(np.maximum((fwhm / grid.FWHM_PER_SIGMA) ** 2 - native - rebinning, 0.0))
+    return np.nan_to_num(np.maximum((fwhm / FWHM_PER_SIGMA) ** 2 - native - rebinning, 0.0))
 
 
 def at_coarse(values: Float[np.ndarray, "*gal native"], first: int) -> Float[np.ndarray, "*gal coarse"]:
@@ -98,4 +99,4 @@ def at_coarse(values: Float[np.ndarray, "*gal native"], first: int) -> Float[np.
 
 def fwhm(variance: Float[np.ndarray, "*pix"]) -> Float[np.ndarray, "*pix"]:
     """FWHM [Angstrom] of a Gaussian of that variance [Angstrom^2]."""
-    return grid.FWHM_PER_SIGMA * np.sqrt(variance)
+    return FWHM_PER_SIGMA * np.sqrt(variance)

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, UInt32
 
 from sanspec.config import Prepare
 from sanspec.errors import Warn
+from sanspec.physics.constants import FWHM_PER_SIGMA
 from sanspec.spectra import grid, linespread, smoothing
 from sanspec.survey.specfile import NativeBlock
 
@@ -89,7 +90,7 @@ def prepare_spectra(native: NativeBlock, z: Float[np.ndarray, " gal"], settings:
 def noise_lags(settings: Prepare) -> int:
     """Lags of the stored noise correlation: enough for a kernel as broad as the target."""
     constant = settings.smoothing == "constant_fwhm"
-    return smoothing.lags_needed(settings.fwhm / grid.FWHM_PER_SIGMA if constant else settings.sigma)
+    return smoothing.lags_needed(settings.fwhm / FWHM_PER_SIGMA if constant else settings.sigma)
 
 
 def smooth_spectra(native: NativeBlock, settings: Prepare) -> SmoothedBlock:
@@ -97,7 +98,7 @@ def smooth_spectra(native: NativeBlock, settings: Prepare) -> SmoothedBlock:
     blur, lsf, native_lsf = _budget(native, settings)
     pixels = native.flux.shape[1]
     if settings.smoothing == "constant_fwhm":
-        operator = smoothing.blurred(native.first, pixels, settings.fwhm / grid.FWHM_PER_SIGMA)
+        operator = smoothing.blurred(native.first, pixels, settings.fwhm / FWHM_PER_SIGMA)
     else:
         operator = smoothing.released(native.first, pixels, settings.sigma)
     result = smoothing.resample(native.flux, native.ivar, blur, operator, noise_lags(settings))

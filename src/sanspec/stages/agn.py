@@ -12,23 +12,14 @@ from sanspec.products import samples
 
 log = logging.getLogger(__name__)
 
-FILES = {
-    "config": "settings of the run",
-    "images": "prepared/images.h5",
-    "statistics": "prepared/statistics.json",
-    "objects": "prepared/objects.parquet",
-    "training": "tables/training_lines.parquet: lines of observed training spectra",
-    "classes": "tables/classes.ecsv: classes of the test galaxies",
-    "out": "table to write (.ecsv)",
-    "summary": "scores to write (.json)",
-}
+FILES = options.files(
+    "config images statistics objects classes",
+    training="tables/training_lines.parquet: lines of observed training spectra",
+    out="table to write (.ecsv)",
+    summary="scores to write (.json)",
+)
 LEAST = 20  # training galaxies of either kind, below which nothing is learnt
 METHODS = ("svm", "image_classifier")
-
-
-def arguments(parser) -> None:
-    """Options of the stage."""
-    options.files(parser, FILES)
 
 
 def run(args) -> None:

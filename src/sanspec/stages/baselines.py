@@ -29,21 +29,13 @@ NEIGHBOURS = {
     "nearest_colour": "colours and r magnitude, in standard deviations",
     "nearest_contrastive": "the space of the fine contrastive network",
 }
-FILES = {
-    "config": "settings of the run",
-    "spectra": "prepared/spectra.h5",
-    "images": "prepared/images.h5",
-    "statistics": "prepared/statistics.json",
-    "regressor": "weights of the regression network (.safetensors)",
-    "record": "its record (.json)",
-    "contrastive": "weights of the fine contrastive network (.safetensors)",
-    "out": "baselines.h5 to write",
-}
-
-
-def arguments(parser) -> None:
-    """Options of the stage."""
-    options.files(parser, FILES)
+FILES = options.files(
+    "config spectra images statistics",
+    regressor="weights of the regression network (.safetensors)",
+    record="its record (.json)",
+    contrastive="weights of the fine contrastive network (.safetensors)",
+    out="baselines.h5 to write",
+)
 
 
 def run(args) -> None:

@@ -9,20 +9,12 @@ from sanspec.stellar import results
 
 log = logging.getLogger(__name__)
 
-FILES = {
-    "config": "settings of the run",
-    "objects": "prepared/objects.parquet",
-    "indices": "tables/indices.ecsv",
-    "populations": "tables/ppxf.parquet",
-    "out": "table to write (.ecsv)",
-    "summary": "mixtures, modes and correlations to write (.json)",
-}
+FILES = options.files(
+    "config objects indices populations",
+    out="table to write (.ecsv)",
+    summary="mixtures, modes and correlations to write (.json)",
+)
 UNITS = {"ebv": "mag", "log_age": "dex(yr)", "vdisp": "km/s", "u_r": "mag"}
-
-
-def arguments(parser) -> None:
-    """Options of the stage."""
-    options.files(parser, FILES)
 
 
 def run(args) -> None:

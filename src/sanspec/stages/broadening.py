@@ -1,13 +1,12 @@
 """Fit what velocity dispersion does to indices, on population models: coefficients of a correction."""
 
 import logging
-from pathlib import Path
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.archive import emiles
 from sanspec.errors import SanspecError
 from sanspec.features import vdisp_correction as correction
-from sanspec.spectra import grid
+from sanspec.physics.constants import FWHM_PER_SIGMA
 
 log = logging.getLogger(__name__)
 
@@ -16,13 +15,7 @@ Z_MIDDLE = 0.1  # redshift at which the resolution of the spectra is taken to th
 SDSS_FWHM = 2.76  # Angstrom: of the spectrograph, in the middle of its range (Vazdekis et al. 2012)
 
 
-def arguments(parser) -> None:
-    """Options of the stage."""
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings of the run")
-    parser.add_argument("--templates", type=Path, required=True, metavar="FILE", help="E-MILES (.npz)")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="coefficients to write (.json)"
-    )
+FILES = options.files("config templates", out="coefficients to write (.json)")
 
 
 def run(args) -> None:
@@ -58,5 +51,5 @@ def resolution(settings: config.Prepare) -> float:
     """FWHM of the survey's smoothed spectra in the rest frame of its middle [Angstrom]."""
     if settings.smoothing == "constant_fwhm":
         return settings.fwhm / (1 + Z_MIDDLE)
-    total = (SDSS_FWHM**2 + (grid.FWHM_PER_SIGMA * settings.sigma) ** 2) ** 0.5
+    total = (SDSS_FWHM**2 + (FWHM_PER_SIGMA * settings.sigma) ** 2) ** 0.5
     return total / (1 + Z_MIDDLE)

@@ -11,16 +11,11 @@ from sanspec.scores import evidence, truths
 
 log = logging.getLogger(__name__)
 
-FILES = {
-    "summary": "summary.json",
-    "quality": "tables/quality.ecsv",
-    "redshifts": "tables/redshift.ecsv",
-    "indices": "tables/indices.ecsv",
-    "objects": "prepared/objects.parquet",
-    "predicted": "generated/predicted.h5",
-    "spectra": "prepared/spectra.h5",
-    "out": "check.json to write, whether the truths hold or not",
-}
+FILES = options.files(
+    "quality redshifts indices objects predicted spectra",
+    summary="summary.json",
+    out="check.json to write, whether the truths hold or not",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +24,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, required=True, metavar="FILE", help="settings of the run (.yaml)"
     )
     parser.add_argument("--run", default="main", help="name of the run, for the record")
-    options.files(parser, FILES)
     parser.add_argument(
         "--networks",
         type=Path,

@@ -7,17 +7,11 @@ from sanspec.classes import spectralclass
 
 log = logging.getLogger(__name__)
 
-FILES = {
-    "config": "settings of the run",
-    "lines": "tables/lines.parquet",
-    "out": "table to write (.ecsv)",
-    "summary": "confusion matrix, scores and error budget to write (.json)",
-}
-
-
-def arguments(parser) -> None:
-    """Options of the stage."""
-    options.files(parser, FILES)
+FILES = options.files(
+    "config lines",
+    out="table to write (.ecsv)",
+    summary="confusion matrix, scores and error budget to write (.json)",
+)
 
 
 def run(args) -> None:

@@ -16,23 +16,13 @@ from sanspec.spectra import grid
 
 log = logging.getLogger(__name__)
 
-FILES = {
-    "config": "settings of the run",
-    "spectra": "prepared/spectra.h5",
-    "predicted": "generated/predicted.h5",
-    "baselines": "generated/baselines.h5",
-    "redshifts": "tables/redshift.ecsv",
-    "templates": "E-MILES populations (.npz)",
-    "out": "table to write (.parquet or .ecsv), one row a spectrum",
-    "summary": "correlations and scores to write (.json)",
-}
+FILES = options.files(
+    "config spectra predicted baselines redshifts templates",
+    out="table to write (.parquet or .ecsv), one row a spectrum",
+    summary="correlations and scores to write (.json)",
+)
 UNITS = {"mgb": "Angstrom", "fe5270": "Angstrom", "fe5335": "Angstrom", "mgfe": "Angstrom"}
 UNITS |= {"hbeta": "Angstrom", "ew_h_alpha": "Angstrom"}
-
-
-def arguments(parser) -> None:
-    """Options of the stage."""
-    options.files(parser, FILES)
 
 
 def run(args) -> None:

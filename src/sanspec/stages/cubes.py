@@ -2,9 +2,8 @@
 
 import argparse
 import logging
-from pathlib import Path
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.archive import cubes, place
 from sanspec.archive.session import Session
 from sanspec.archive.transfer import progress
@@ -12,11 +11,9 @@ from sanspec.archive.transfer import progress
 log = logging.getLogger(__name__)
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the stage."""
-    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
-    parser.add_argument("--out", type=Path, required=True, help="the cube file (a link)")
-    parser.add_argument("--report", type=Path, required=True, help="size, checksum, number of cubes (.json)")
+FILES = options.files(
+    "config", out="the cube file (a link)", report="size, checksum, number of cubes (.json)"
+)
 
 
 def run(args: argparse.Namespace) -> None:

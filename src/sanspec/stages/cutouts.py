@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.archive import cubes, jpeg
 from sanspec.archive.frames import Frames, Place, locate
 from sanspec.archive.session import Refused, Session
@@ -22,17 +22,19 @@ LABELS = np.dtype(
 )
 
 
+FILES = options.files(
+    "config", out="cubes in the layout of sdss.npz", table="what came of each object (.ecsv)"
+)
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
     parser.add_argument(
         "--objects",
         type=Path,
         required=True,
         help="table with objID, or ra and dec [deg]; specObjID if known (.csv)",
     )
-    parser.add_argument("--out", type=Path, required=True, help="cubes in the layout of sdss.npz")
-    parser.add_argument("--table", type=Path, required=True, help="what came of each object (.ecsv)")
     parser.add_argument("--jpeg", type=Path, help="folder for 64 x 64 JPEG cutouts, <objID>.jpeg")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.archive import emiles
 from sanspec.errors import SanspecError
 from sanspec.products import samples
@@ -15,9 +15,11 @@ from sanspec.redshift import composites, eigen, eigenfit
 log = logging.getLogger(__name__)
 
 
+FILES = options.files("config", out="eigenspectra.h5 to write")
+
+
 def arguments(parser) -> None:
     """Options of the stage."""
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings of the run")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--spectra", type=Path, metavar="FILE", help="prepared/spectra.h5: components of its training split"
@@ -25,7 +27,6 @@ def arguments(parser) -> None:
     source.add_argument(
         "--templates", type=Path, metavar="FILE", help="emiles.npz: components of composites, and gas lines"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="eigenspectra.h5 to write")
 
 
 def run(args) -> None:

@@ -6,11 +6,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.errors import SanspecError
 from sanspec.figures import FIGURES, style
 
 log = logging.getLogger(__name__)
+
+
+FILES = options.files("config", out="the picture (.png); .pdf and .json are written beside it")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,13 +21,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", choices=FIGURES, help="; ".join(f"{name}: {text}" for name, text in FIGURES.items())
     )
-    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
     parser.add_argument("--run", default="main", help="name of the run, for the record")
     parser.add_argument(
         "--inputs", nargs="*", default=[], metavar="KEY=PATH", help="the files the figure reads"
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="the picture (.png); .pdf and .json are written beside it"
     )
 
 

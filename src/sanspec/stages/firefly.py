@@ -16,21 +16,17 @@ ERRORS = {
     "clean": "x_err: 1 sigma, calibrated on mixtures of M11 populations; x_std: of the bootstrap",
     "compat": "x_err: half the released code's 1 sigma interval, too small on mocks; x_std: of the bootstrap",
 }
-FILES = {
-    "config": "settings of the run",
-    "spectra": "prepared/spectra.h5",
-    "predicted": "generated/predicted.h5",
-    "redshifts": "tables/redshift.ecsv",
-    "kinematics": "table of pPXF, whose velocity dispersions the templates get",
-    "templates": "library of populations (.npz), or a folder of firefly_release",
-    "out": "table to write (.parquet or .ecsv)",
-    "models": "fitted spectra to write (.h5)",
-}
+FILES = options.files(
+    "config spectra predicted redshifts",
+    kinematics="table of pPXF, whose velocity dispersions the templates get",
+    templates="library of populations (.npz), or a folder of firefly_release",
+    out="table to write (.parquet or .ecsv)",
+    models="fitted spectra to write (.h5)",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    options.files(parser, FILES)
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th object from the I-th on")
 
 

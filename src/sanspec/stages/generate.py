@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.errors import SanspecError, Warn
 from sanspec.nets import lease
 from sanspec.products import samples
@@ -19,17 +19,16 @@ log = logging.getLogger(__name__)
 CASCADE = ("diff_coarse", "clip_coarse", "diff_fine", "clip_fine")
 
 
+FILES = options.files(
+    "config spectra images statistics",
+    nets="folder of the four networks' .safetensors",
+    out="predicted.h5 to write",
+    scores="table of every draw's score to write (.parquet)",
+)
+
+
 def arguments(parser) -> None:
     """Settings, inputs, outputs, and the device."""
-    parser.add_argument("--config", type=Path, required=True, help="settings of the run")
-    parser.add_argument("--spectra", type=Path, required=True, help="prepared/spectra.h5")
-    parser.add_argument("--images", type=Path, required=True, help="prepared/images.h5")
-    parser.add_argument("--statistics", type=Path, required=True, help="prepared/statistics.json")
-    parser.add_argument("--nets", type=Path, required=True, help="folder of the four networks' .safetensors")
-    parser.add_argument("--out", type=Path, required=True, help="predicted.h5 to write")
-    parser.add_argument(
-        "--scores", type=Path, required=True, help="table of every draw's score to write (.parquet)"
-    )
     parser.add_argument("--fits", type=Path, help="folder for one FITS file a galaxy")
     parser.add_argument("--split", choices=("test", "valid"), default="test", help="which galaxies")
     parser.add_argument("--limit", type=int, help="only so many of them, evenly spread")

@@ -8,26 +8,17 @@ import pandas as pd
 from sanspec import config, options, store
 from sanspec.features import absorption, lick
 from sanspec.features.absorption import Side
-from sanspec.features.lines import INDICES, Index
+from sanspec.physics.lines import INDICES, Index
 from sanspec.products import samples
 from sanspec.scores import metrics
 
 log = logging.getLogger(__name__)
 
-FILES = {
-    "config": "settings of the run",
-    "spectra": "prepared/spectra.h5",
-    "predicted": "generated/predicted.h5",
-    "redshifts": "tables/redshift.ecsv",
-    "objects": "prepared/objects.parquet",
-    "out": "table to write (.ecsv)",
-    "summary": "correlations to write (.json)",
-}
-
-
-def arguments(parser) -> None:
-    """Options of the stage."""
-    options.files(parser, FILES)
+FILES = options.files(
+    "config spectra predicted redshifts objects",
+    out="table to write (.ecsv)",
+    summary="correlations to write (.json)",
+)
 
 
 def run(args) -> None:

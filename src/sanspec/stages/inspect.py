@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.archive.frames import Frames, locate
 from sanspec.archive.session import Session
 from sanspec.archive.skyserver import SkyServer
@@ -17,12 +17,12 @@ from sanspec.survey.cubes import BANDS
 log = logging.getLogger(__name__)
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the stage."""
-    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
-    parser.add_argument("--cubes", type=Path, required=True, help="the cube file (.npz)")
-    parser.add_argument("--catalogue", type=Path, required=True, help="the query's result (.csv)")
-    parser.add_argument("--out", type=Path, required=True, help="the numbers and what holds (.json)")
+FILES = options.files(
+    "config",
+    cubes="the cube file (.npz)",
+    catalogue="the query's result (.csv)",
+    out="the numbers and what holds (.json)",
+)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -14,23 +14,13 @@ from sanspec.stellar import models, results
 
 log = logging.getLogger(__name__)
 
-FILES = {
-    "config": "settings of the run",
-    "spectra": "prepared/spectra.h5",
-    "predicted": "generated/predicted.h5",
-    "objects": "prepared/objects.parquet",
-    "indices": "tables/indices.ecsv",
-    "populations": "tables/ppxf.parquet: velocity dispersions",
-    "models": "fitted spectra, on which Hbeta is measured",
-    "broadening": "tables/broadening.json: the coefficients of the correction",
-    "out": "table to write (.ecsv)",
-    "summary": "correlations to write (.json)",
-}
-
-
-def arguments(parser) -> None:
-    """Options of the stage."""
-    options.files(parser, FILES)
+FILES = options.files(
+    "config spectra predicted objects indices populations",
+    models="fitted spectra, on which Hbeta is measured",
+    broadening="tables/broadening.json: the coefficients of the correction",
+    out="table to write (.ecsv)",
+    summary="correlations to write (.json)",
+)
 
 
 def run(args) -> None:

@@ -15,13 +15,12 @@ from sanspec.stellar import foreground, models, results
 
 log = logging.getLogger(__name__)
 
-FILES = {
-    "config": "settings of the run",
-    "spectra": "prepared/spectra.h5",
-    "models": "fitted spectra: tables/ppxf_models.h5, tables/firefly_models.h5 or those of starlight",
-    "out": "table to write (.parquet or .ecsv), one row a spectrum",
-    "summary": "counts and comparison to write (.json)",
-}
+FILES = options.files(
+    "config spectra",
+    models="fitted spectra: tables/ppxf_models.h5, tables/firefly_models.h5 or those of starlight",
+    out="table to write (.parquet or .ecsv), one row a spectrum",
+    summary="counts and comparison to write (.json)",
+)
 PAIR = {
     "predicted": "generated/predicted.h5: its spectra are measured as well",
     "redshifts": "tables/redshift.ecsv, with --predicted",
@@ -32,7 +31,6 @@ PAIR = {
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    options.files(parser, FILES)
     for name, text in PAIR.items():
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=text)
     parser.add_argument("--split", choices=samples.SPLITS, default="test", help="whose spectra")

@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.survey import csvfile, cubes, matching, specfile
 
 log = logging.getLogger(__name__)
 _UNITS = {"ra": "deg", "dec": "deg", "vdisp": "km/s", "vdisp_err": "km/s"}
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Command line of the stage; what it reads is named in the settings (survey)."""
-    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
-    parser.add_argument("--out", type=Path, required=True, help="kept objects (.parquet)")
-    parser.add_argument("--losses", type=Path, required=True, help="lost objects by reason (.ecsv)")
-    parser.add_argument("--lost", type=Path, required=True, help="every lost object (.parquet)")
+FILES = options.files(
+    "config",
+    out="kept objects (.parquet)",
+    losses="lost objects by reason (.ecsv)",
+    lost="every lost object (.parquet)",
+)
 
 
 def run(args: argparse.Namespace) -> None:

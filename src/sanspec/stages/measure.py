@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.archive import emiles, index
 from sanspec.measuring import files, table
 from sanspec.redshift import composites, eigenfit
@@ -17,13 +17,13 @@ from sanspec.stellar.library import open_library
 log = logging.getLogger(__name__)
 
 
+FILES = options.files(out="table to write (.ecsv or .parquet)")
+
+
 def arguments(parser) -> None:
     """Options of the stage."""
     parser.add_argument(
         "files", type=Path, nargs="+", metavar="FILE-OR-FOLDER", help="spec FITS files, or folders of them"
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="table to write (.ecsv or .parquet)"
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings; without it the defaults")
     parser.add_argument(

@@ -3,22 +3,19 @@
 import argparse
 import logging
 import os
-from pathlib import Path
 
-from sanspec import config
+from sanspec import config, options
 from sanspec.errors import explain
 from sanspec.mock import survey
 
 log = logging.getLogger(__name__)
 
 
+FILES = options.files("config templates", out="folder that the sky is written to")
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
-    parser.add_argument(
-        "--templates", type=Path, required=True, help="packed stellar population models (.npz)"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder that the sky is written to")
     parser.add_argument("--workers", type=int, default=cores(), help="processes (default: every core)")
 
 

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from sanspec import config, options, store
 from sanspec.errors import SanspecError, Warn
+from sanspec.physics.air import air_to_vac
 from sanspec.spectra import grid
 from sanspec.stellar import models, results, shards
 from sanspec.stellar.bootstrap import bootstrap
@@ -20,20 +21,16 @@ from sanspec.stellar.spectra import Pairs, Spectrum, chosen, shard
 ERRORS = (
     "x_err: formal, as if pixels were independent; x_std: of the bootstrap; neither holds flux calibration"
 )
-FILES = {
-    "config": "settings of the run",
-    "spectra": "prepared/spectra.h5, with objects.parquet beside it",
-    "predicted": "generated/predicted.h5",
-    "redshifts": "tables/redshift.ecsv",
-    "templates": "library of populations (.npz)",
-    "out": "table to write (.parquet or .ecsv)",
-    "models": "fitted spectra to write (.h5)",
-}
+FILES = options.files(
+    "config spectra predicted redshifts",
+    templates="library of populations (.npz)",
+    out="table to write (.parquet or .ecsv)",
+    models="fitted spectra to write (.h5)",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    options.files(parser, FILES)
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th object from the I-th on")
 
 
@@ -94,7 +91,7 @@ def fit(
 def model(solution: Solution) -> models.Model:
     """Stars and gas of a solution on the product grid."""
     problem, fit = solution.problem, solution.fit
-    spectrum, wave = problem.spectrum, grid.air_to_vac(problem.lam) * (1 + problem.spectrum.z)
+    spectrum, wave = problem.spectrum, air_to_vac(problem.lam) * (1 + problem.spectrum.z)
     stars, gas = (
         models.on_product_grid(wave, problem.scale * flux, spectrum)
         for flux in (fit.bestfit - fit.gas_bestfit, fit.gas_bestfit)

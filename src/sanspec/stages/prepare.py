@@ -3,14 +3,13 @@
 import argparse
 import logging
 from contextlib import ExitStack
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.errors import Warn, reasons
 from sanspec.products import prepared
 from sanspec.spectra import preparing
@@ -20,16 +19,14 @@ log = logging.getLogger(__name__)
 _MAGNITUDES_AGREE = 0.5  # fiberMag_r against the images [mag]
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Command line of the stage; spectra and cubes are found where the settings (survey) say."""
-    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
-    parser.add_argument("--objects", type=Path, required=True, help="matched objects (.parquet)")
-    parser.add_argument("--spectra", type=Path, required=True, help="prepared spectra to write (.h5)")
-    parser.add_argument("--images", type=Path, required=True, help="prepared images to write (.h5)")
-    parser.add_argument("--statistics", type=Path, required=True, help="image statistics to write (.json)")
-    parser.add_argument(
-        "--table", type=Path, required=True, help="objects, split and warn to write (.parquet)"
-    )
+FILES = options.files(
+    "config",
+    objects="matched objects (.parquet)",
+    spectra="prepared spectra to write (.h5)",
+    images="prepared images to write (.h5)",
+    statistics="image statistics to write (.json)",
+    table="objects, split and warn to write (.parquet)",
+)
 
 
 def run(args: argparse.Namespace) -> None:

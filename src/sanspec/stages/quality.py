@@ -14,24 +14,14 @@ from sanspec.spectra import grid
 
 log = logging.getLogger(__name__)
 
-FILES = {
-    "config": "settings of the run",
-    "spectra": "prepared/spectra.h5",
-    "predicted": "generated/predicted.h5",
-    "baselines": "generated/baselines.h5",
-    "redshifts": "tables/redshift.ecsv",
-    "objects": "prepared/objects.parquet",
-    "out": "table to write (.ecsv)",
-    "summary": "scores to write (.json)",
-}
+FILES = options.files(
+    "config spectra predicted baselines redshifts objects",
+    out="table to write (.ecsv)",
+    summary="scores to write (.json)",
+)
 PREDICTORS = (*samples.PREDICTED, "mean_spectrum", *samples.NEIGHBOURS, "regression")
 IN_PLACE = (*samples.PREDICTED, "regression")  # also compared without any move: no measured redshift enters
 SCORES = ("delta", "mse", "mse_log", "chi2")
-
-
-def arguments(parser) -> None:
-    """Options of the stage."""
-    options.files(parser, FILES)
 
 
 def run(args) -> None:

@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.archive import catalogue as source
 from sanspec.archive import cubes, place
 from sanspec.archive.session import Session
@@ -14,9 +14,11 @@ from sanspec.errors import SanspecError
 log = logging.getLogger(__name__)
 
 
+FILES = options.files("config")
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
     parser.add_argument(
         "--cubes", type=Path, help="cube file whose objects are asked for (acquire.sample: cubes)"
     )

@@ -16,15 +16,11 @@ from sanspec.scores import metrics
 
 log = logging.getLogger(__name__)
 
-FILES = {
-    "config": "settings of the run",
-    "spectra": "prepared/spectra.h5",
-    "predicted": "generated/predicted.h5",
-    "baselines": "generated/baselines.h5",
-    "eigenspectra": "tables/eigenspectra.h5",
-    "out": "table to write (.ecsv)",
-    "summary": "scores to write (.json)",
-}
+FILES = options.files(
+    "config spectra predicted baselines eigenspectra",
+    out="table to write (.ecsv)",
+    summary="scores to write (.json)",
+)
 BASELINES = {  # redshifts that are not measured on a spectrum
     "nearest_image": "nearest_image/z",
     "nearest_colour": "nearest_colour/z",
@@ -34,11 +30,6 @@ BASELINES = {  # redshifts that are not measured on a spectrum
 SCORED = ("observed", *samples.PREDICTED, "drawn", "regression", *BASELINES, "median")
 RESAMPLINGS = 1000  # for the error of each sigma_MAD
 CORRELATED = 200  # objects whose noise correlation is averaged
-
-
-def arguments(parser) -> None:
-    """Options of the stage."""
-    options.files(parser, FILES)
 
 
 def run(args) -> None:

@@ -3,29 +3,26 @@
 import logging
 from pathlib import Path
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.errors import SanspecError
 from sanspec.scores import runs
 
 log = logging.getLogger(__name__)
 
-FILES = {
-    "config": "settings of each run",
-    "summary": "summary.json of each run, in the same order",
-    "scores": "tables/validation.ecsv of each run, in the same order",
-}
+FILES = options.files(out="table to write (.ecsv)")
+OF_EACH = options.files("config", summary="summary.json", scores="tables/validation.ecsv")
 
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    for name, text in FILES.items():
+    for name, text in OF_EACH.items():
+        text = f"{text} of each run, in the same order"
         parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, metavar="FILE", help=text)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table to write (.ecsv)")
 
 
 def run(args) -> str:
     """Write the table; give it as text."""
-    counts = {name: len(getattr(args, name)) for name in FILES}
+    counts = {name: len(getattr(args, name)) for name in OF_EACH}
     if len(set(counts.values())) != 1:
         told = ", ".join(f"{count} of --{name}" for name, count in counts.items())
         raise SanspecError(f"runs: {told}: give one of each for every run, in the same order")

@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from sanspec import options
 from sanspec.errors import SanspecError
 from sanspec.loopback import survey
 from sanspec.loopback.faults import Faults
@@ -11,11 +12,11 @@ from sanspec.loopback.faults import Faults
 log = logging.getLogger(__name__)
 
 
+FILES = options.files(sky="folder with catalogue.csv, sdss.npz and spectra/")
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    parser.add_argument(
-        "--sky", type=Path, required=True, help="folder with catalogue.csv, sdss.npz and spectra/"
-    )
     parser.add_argument(
         "--spectra", type=Path, nargs="*", default=[], help="folders of further spectrum files to serve"
     )

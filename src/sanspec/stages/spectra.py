@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.archive import answers, place
 from sanspec.archive.sas import Sas
 from sanspec.archive.session import Session, Transient
@@ -25,14 +25,16 @@ log = logging.getLogger(__name__)
 SOURCES = {"sas": Sas, "sparcl": Sparcl}
 
 
+FILES = options.files(
+    "config",
+    catalogue="the query's result (.csv)",
+    out="folder of spectra (a link into acquire.store)",
+    report="counts, reasons, bytes and times (.json)",
+)
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
-    parser.add_argument("--catalogue", type=Path, required=True, help="the query's result (.csv)")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder of spectra (a link into acquire.store)"
-    )
-    parser.add_argument("--report", type=Path, required=True, help="counts, reasons, bytes and times (.json)")
     parser.add_argument(
         "--again", action="store_true", help="also ask again for what the archive does not have"
     )

@@ -15,17 +15,13 @@ from sanspec.stellar import models
 
 log = logging.getLogger(__name__)
 
-FILES = {
-    "config": "settings of the run",
-    "spectra": "prepared/spectra.h5",
-    "templates": "E-MILES populations (.npz)",
-    "out": "continua to write (.h5), in the layout of fitted spectra",
-}
+FILES = options.files(
+    "config spectra templates", out="continua to write (.h5), in the layout of fitted spectra"
+)
 
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    options.files(parser, FILES)
     parser.add_argument("--split", choices=samples.SPLITS, default="train", help="whose observed spectra")
     parser.add_argument(
         "--predicted", type=Path, metavar="FILE", help="generated/predicted.h5: these as well"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from sanspec import config
+from sanspec import config, options
 from sanspec.archive import place
 from sanspec.archive.sas import Wanted
 from sanspec.archive.transfer import progress
@@ -18,9 +18,11 @@ log = logging.getLogger(__name__)
 SIZE = 172_800  # bytes of a spec-lite file
 
 
+FILES = options.files("config")
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
     parser.add_argument(
         "--list", choices=("pending", "missing", "failed"), help="print these objects, one a line"
     )

@@ -4,11 +4,14 @@ import argparse
 import logging
 from pathlib import Path
 
-from sanspec import store
+from sanspec import options, store
 from sanspec.errors import SanspecError
 from sanspec.stellar import models, results
 
 log = logging.getLogger(__name__)
+
+
+FILES = options.files(out="table to write", models_out="fitted spectra to write (.h5)")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,10 +20,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}", type=Path, nargs="+", required=True, metavar="FILE", help=f"{name} of the shards"
         )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table to write")
-    parser.add_argument(
-        "--models-out", type=Path, required=True, metavar="FILE", help="fitted spectra to write (.h5)"
-    )
 
 
 def run(args: argparse.Namespace) -> None:

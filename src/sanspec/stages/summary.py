@@ -4,17 +4,23 @@ import argparse
 import logging
 from pathlib import Path
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.scores import summary, timing
 
 log = logging.getLogger(__name__)
 
 
+FILES = options.files(
+    "config",
+    losses="matched/losses.ecsv",
+    objects="prepared/objects.parquet",
+    out="summary.json to write",
+    times="times.json to write",
+)
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="settings of the run (.yaml)"
-    )
     parser.add_argument("--run", default="main", help="name of the run")
     parser.add_argument(
         "--numbers",
@@ -24,15 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="JSON of tables, figures, networks",
     )
-    parser.add_argument("--losses", type=Path, required=True, metavar="FILE", help="matched/losses.ecsv")
-    parser.add_argument(
-        "--objects", type=Path, required=True, metavar="FILE", help="prepared/objects.parquet"
-    )
     parser.add_argument(
         "--benchmarks", type=Path, nargs="*", default=[], metavar="DIR", help="folders of benchmark files"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="summary.json to write")
-    parser.add_argument("--times", type=Path, required=True, metavar="FILE", help="times.json to write")
 
 
 def run(args: argparse.Namespace) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.errors import SanspecError
 from sanspec.scores import papertables
 
@@ -18,12 +18,14 @@ BUDGET = (
 )
 
 
+FILES = options.files("config", out="table to write (.ecsv)")
+
+
 def arguments(parser) -> None:
     """Options of the stage."""
     parser.add_argument(
         "name", choices=papertables.TABLES, help="; ".join(map(": ".join, papertables.TABLES.items()))
     )
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings of the run")
     parser.add_argument("--run", default="main", help="name of the run, for the caption")
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="tables/classes.json, for table2, table_budget"
@@ -32,7 +34,6 @@ def arguments(parser) -> None:
         "--compared", type=Path, metavar="FILE", help="tables/predictors.json, for table_predictors"
     )
     parser.add_argument("--agn", type=Path, metavar="FILE", help="tables/agn.json, for table_predictors")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table to write (.ecsv)")
 
 
 def run(args) -> None:

@@ -5,16 +5,13 @@ import logging
 import tempfile
 from pathlib import Path
 
-from sanspec import config
+from sanspec import config, options
 from sanspec.archive import emiles, index
 
 log = logging.getLogger(__name__)
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the stage."""
-    parser.add_argument("--config", type=Path, required=True, help="settings of the run (.yaml)")
-    parser.add_argument("--out", type=Path, required=True, help="packed templates (.npz)")
+FILES = options.files("config", out="packed templates (.npz)")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sanspec import config, store
+from sanspec import config, options, store
 from sanspec.config import NETWORKS
 from sanspec.errors import SanspecError
 from sanspec.nets import lease, source
@@ -39,17 +39,16 @@ INDIFFERENT = ("checkpoint", "devices", "compile")  # settings of `train` that s
 COLUMNS = {"coarse": ("coarse_log_flux", "coarse_mask"), "fine": ("log_flux", "mask")}
 
 
+FILES = options.files(
+    "config spectra images statistics",
+    out="weights to write (.safetensors)",
+    record="settings, curves and environment to write (.json)",
+)
+
+
 def arguments(parser) -> None:
     """Settings, inputs, outputs, where to resume from, and the device."""
-    parser.add_argument("--config", type=Path, required=True, help="settings of the run")
     parser.add_argument("--network", choices=NETWORKS, required=True, help="which network")
-    parser.add_argument("--spectra", type=Path, required=True, help="prepared/spectra.h5")
-    parser.add_argument("--images", type=Path, required=True, help="prepared/images.h5")
-    parser.add_argument("--statistics", type=Path, required=True, help="prepared/statistics.json")
-    parser.add_argument("--out", type=Path, required=True, help="weights to write (.safetensors)")
-    parser.add_argument(
-        "--record", type=Path, required=True, help="settings, curves and environment to write (.json)"
-    )
     parser.add_argument(
         "--state", type=Path, help="folder to resume from and to keep checkpoints in; removed at the end"
     )

@@ -22,16 +22,11 @@ from sanspec.spectra import grid
 
 log = logging.getLogger(__name__)
 
-FILES = {
-    "config": "settings of the run",
-    "spectra": "prepared/spectra.h5",
-    "images": "prepared/images.h5",
-    "predicted": "generated/predicted.h5",
-    "valid": "generated/valid.h5: the same of the validation split",
-    "baselines": "generated/baselines.h5",
-    "out": "table to write (.ecsv)",
-    "summary": "scores to write (.json)",
-}
+FILES = options.files(
+    "config spectra images predicted valid baselines",
+    out="table to write (.ecsv)",
+    summary="scores to write (.json)",
+)
 NETS = ("diff_fine", "clip_coarse", "clip_fine")
 SINGLE = ("regression", *samples.NEIGHBOURS)
 FROM_TRUE = 5  # fine draws from a true coarse spectrum and redshift
@@ -39,7 +34,6 @@ FROM_TRUE = 5  # fine draws from a true coarse spectrum and redshift
 
 def arguments(parser) -> None:
     """Settings, inputs, outputs, and the device."""
-    options.files(parser, FILES)
     parser.add_argument("--nets", type=Path, required=True, help="folder of the networks' .safetensors")
     lease.arguments(parser)
 

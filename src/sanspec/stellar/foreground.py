@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from sanspec.spectra.dust import cardelli
+from sanspec.physics.dust import cardelli
 
 R_WAVE = 6176.0  # Angstrom: effective wavelength of SDSS r (Doi et al. 2010)
 

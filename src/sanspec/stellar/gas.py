@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr
 
-from sanspec.spectra.grid import FWHM_PER_SIGMA, vac_to_air
+from sanspec.physics.air import vac_to_air
+from sanspec.physics.constants import FWHM_PER_SIGMA
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from astropy.cosmology import FlatLambdaCDM
 from jaxtyping import Float
 from speclite.filters import load_filter
 
-from sanspec.spectra.grid import air_to_vac
+from sanspec.physics.air import air_to_vac
 from sanspec.stellar.library import LSUN, Library
 
 COSMOLOGY = FlatLambdaCDM(H0=70.0, Om0=0.3)

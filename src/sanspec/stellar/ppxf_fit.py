@@ -8,7 +8,7 @@ from ppxf.ppxf import ppxf
 
 from sanspec.config import Stellar
 from sanspec.errors import Warn
-from sanspec.spectra.dust import CALZETTI_RV  # pPXF's dust is A_V, ours E(B-V)
+from sanspec.physics.dust import CALZETTI_RV  # pPXF's dust is A_V, ours E(B-V)
 from sanspec.stellar import gas, light
 from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import Library

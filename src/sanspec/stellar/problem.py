@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float
 
 from sanspec.config import Stellar
 from sanspec.errors import Warn
+from sanspec.physics.air import vac_to_air
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.spectra import grid
 from sanspec.stellar import gas
 from sanspec.stellar.faults import Unfit
@@ -70,12 +72,12 @@ class Problem:
 
 def pose(spectrum: Spectrum, library: Library, settings: Stellar) -> Problem:
     """The spectrum on the common grid with its templates. Raises Unfit, with the reason, where it cannot be fitted."""
-    choose, step = settings.ppxf, settings.ppxf.velscale / grid.C_KMS
+    choose, step = settings.ppxf, settings.ppxf.velscale / C_KMS
     if not (np.isfinite(spectrum.z) and spectrum.z > -0.5):
         raise Unfit(Warn.NO_REDSHIFT)
     if not (spectrum.mask & np.isfinite(spectrum.flux)).any():
         raise Unfit(Warn.NO_SIGNAL)
-    edges = grid.vac_to_air(grid.bin_edges(spectrum.wave) / (1 + spectrum.z))
+    edges = vac_to_air(grid.bin_edges(spectrum.wave) / (1 + spectrum.z))
     low, high = max(edges[0], choose.wave_min), min(edges[-1], choose.wave_max)
     first, last = int(np.ceil(np.log(low) / step)), int(np.floor(np.log(high) / step))
     if last - first < settings.least_pixels:
@@ -142,10 +144,10 @@ def rest_fwhm(spectrum: Spectrum, bins: Float[np.ndarray, " edge"]) -> Float[np.
     Averaging pixels of width w over other bins broadens by a box of that width: w^2 / 12 is added to the
     variance.
     """
-    rest = grid.vac_to_air(spectrum.wave / (1 + spectrum.z))
-    variance = (spectrum.fwhm / grid.FWHM_PER_SIGMA) ** 2 + np.gradient(spectrum.wave) ** 2 / 12
+    rest = vac_to_air(spectrum.wave / (1 + spectrum.z))
+    variance = (spectrum.fwhm / FWHM_PER_SIGMA) ** 2 + np.gradient(spectrum.wave) ** 2 / 12
     middle = 0.5 * (bins[1:] + bins[:-1])
-    return np.interp(middle, rest, np.sqrt(variance) * grid.FWHM_PER_SIGMA / (1 + spectrum.z))
+    return np.interp(middle, rest, np.sqrt(variance) * FWHM_PER_SIGMA / (1 + spectrum.z))
 
 
 def star_templates(
@@ -158,7 +160,7 @@ def star_templates(
     middle = 0.5 * (bins[1:] + bins[:-1])
     own = np.interp(middle, library.lam, library.fwhm)
     pixel = np.interp(middle, library.lam, np.gradient(library.lam))
-    variance = (fwhm**2 - own**2) / grid.FWHM_PER_SIGMA**2 - pixel**2 / 12
+    variance = (fwhm**2 - own**2) / FWHM_PER_SIGMA**2 - pixel**2 / 12
     inside = (library.lam > bins[0] - 60) & (library.lam < bins[-1] + 60)
     if inside.sum() < 2:
         return np.zeros((len(middle), library.flux.shape[1]))

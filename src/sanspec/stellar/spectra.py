@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, UInt64
 from sanspec import store
 from sanspec.config import Prepare, Stellar
 from sanspec.errors import SanspecError, Warn
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.products import samples
 from sanspec.spectra import grid
 from sanspec.spectra.preparing import smooth_spectra
@@ -162,9 +163,9 @@ def from_file(path: Path, z: float | None = None, instrument: float | None = Non
     if not good.any() or not known.any():
         raise SanspecError(f"{path}: no good pixel, or no resolution (wdisp): cannot be fitted")
     pixel = wave * np.log(10.0) * grid.LOGLAM_STEP
-    fwhm = grid.FWHM_PER_SIGMA * np.interp(wave, wave[known], (content.wdisp * pixel)[known])
+    fwhm = FWHM_PER_SIGMA * np.interp(wave, wave[known], (content.wdisp * pixel)[known])
     if instrument is not None:
-        fwhm = grid.FWHM_PER_SIGMA * instrument / grid.C_KMS * wave
+        fwhm = FWHM_PER_SIGMA * instrument / C_KMS * wave
     norm = float(np.median(content.flux[good]))
     noise = np.where(good, np.where(good, content.ivar, 1.0) ** -0.5, np.nan) / norm
     where = about.specobjid, "observed", about.z if z is None else z

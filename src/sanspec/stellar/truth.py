@@ -14,8 +14,8 @@ from jaxtyping import Float
 from sanspec.archive.emiles import Templates
 from sanspec.mock import stars
 from sanspec.mock.population import Population
+from sanspec.physics.dust import calzetti
 from sanspec.scores.metrics import finite
-from sanspec.spectra.dust import calzetti
 
 QUANTITIES = ("log_age_light", "metal_light", "ebv_stars", "vdisp")
 V_BAND = (5070.0, 5950.0)  # vacuum [Angstrom]; where light is weighed, as in the fits

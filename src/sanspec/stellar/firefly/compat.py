@@ -13,7 +13,8 @@ from jaxtyping import Float
 from scipy.sparse import csr_array
 
 from sanspec.config import Firefly
-from sanspec.spectra import grid
+from sanspec.physics.air import air_to_vac
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.stellar.firefly import dust, kernels, lines, tree
 from sanspec.stellar.firefly.pose import oldest
 from sanspec.stellar.firefly.profile import Interval, profile
@@ -116,7 +117,7 @@ def match(
     """Pixels in use, and the populations on them, by trapezoids between the midpoints of neighbours."""
     rest = wave / (1 + z)
     good = np.isfinite(flux) & (flux > 0) & np.isfinite(error) & ~lines.near(rest, line_mask)
-    lam = grid.air_to_vac(library.lam)
+    lam = air_to_vac(library.lam)
     young = library.age <= oldest(z)
     inside = good & (rest >= lam[0]) & (rest <= lam[-1])
     if inside.sum() < 100:
@@ -137,9 +138,9 @@ def broaden(
     models: Float[np.ndarray, "ssp lam"], lam: Float[np.ndarray, " lam"], vdisp: float, resolution: float
 ) -> Float[np.ndarray, "ssp lam"]:
     """Models smoothed by Gaussians that vary by pixel, cut at 3 sigma; zero near the ends."""
-    old = grid.C_KMS * FWHM / lam / grid.FWHM_PER_SIGMA
-    variance = vdisp**2 + (grid.C_KMS / resolution / grid.FWHM_PER_SIGMA) ** 2 - old**2
-    sigma = np.sqrt(np.maximum(variance, 0.0)) * lam / grid.C_KMS / (lam[1] - lam[0])
+    old = C_KMS * FWHM / lam / FWHM_PER_SIGMA
+    variance = vdisp**2 + (C_KMS / resolution / FWHM_PER_SIGMA) ** 2 - old**2
+    sigma = np.sqrt(np.maximum(variance, 0.0)) * lam / C_KMS / (lam[1] - lam[0])
     places = np.flatnonzero(sigma > 0)
     if not len(places):
         return models

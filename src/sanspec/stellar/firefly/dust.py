@@ -7,7 +7,7 @@ from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 from scipy.optimize import minimize_scalar
 
-from sanspec.spectra.dust import calzetti
+from sanspec.physics.dust import calzetti
 from sanspec.stellar.firefly import kernels
 
 TRIED = 200  # values of E(B-V) compared with an attenuation

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from sanspec.spectra.grid import air_to_vac
+from sanspec.physics.air import air_to_vac
 
 # Air wavelengths [Angstrom] of the released FIREFLY: [O II], [Ne III], He I-II, Balmer, [O III], [Ar IV], [N
 # I], [O I], [N II], [S II], [Ar III], [Ne V]

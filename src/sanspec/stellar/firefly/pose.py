@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, Int
 
 from sanspec.config import Stellar
 from sanspec.errors import Warn
+from sanspec.physics.air import air_to_vac
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.spectra import grid
 from sanspec.stellar.faults import Unfit
 from sanspec.stellar.firefly import lines
@@ -96,7 +98,7 @@ def on_pixels(
 ) -> tuple[slice, Float[np.ndarray, "ssp span"]]:
     """The pixels that the populations reach with their kernels and all, and these populations on them."""
     stretch = 1.0 + spectrum.z
-    edges, edges_in = grid.bin_edges(spectrum.wave) / stretch, grid.air_to_vac(library.edges)
+    edges, edges_in = grid.bin_edges(spectrum.wave) / stretch, air_to_vac(library.edges)
     first, last = np.searchsorted(edges, edges_in[[0, -1]])
     if last - first < 2 or not len(young):
         return slice(0, 0), np.empty((len(young), 0))
@@ -118,6 +120,6 @@ def kernel_width(
 
     wave: rest vacuum; fwhm: of the spectrum, rest. Zero where the library is the broader.
     """
-    own = np.interp(wave, grid.air_to_vac(library.lam), library.fwhm)
-    variance = (fwhm**2 - own**2) / grid.FWHM_PER_SIGMA**2 + (vdisp / grid.C_KMS * wave) ** 2
+    own = np.interp(wave, air_to_vac(library.lam), library.fwhm)
+    variance = (fwhm**2 - own**2) / FWHM_PER_SIGMA**2 + (vdisp / C_KMS * wave) ** 2
     return np.sqrt(np.maximum(variance, 0.0))
