@@ -35,14 +35,15 @@ from sanspec.archive import sas
 from sanspec.archive.sas import Wanted
 from sanspec.database import manifest
 from sanspec.database.catalogue import Download, database, now, write_meta
-from sanspec.loopback import survey
 from sanspec.stages.spectra import take_catalogue
 from sanspec.survey import sdss
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from loopback import survey
 from loopback_kill import kill_often
 from loopback_sky import identity, make, settings
 
+SERVER = Path(survey.__file__).parent
 LATENCY, FAULTS, CONNECTIONS = 0.05, 0.05, 4
 KILLS, AHEAD = 20, 400
 SURVEY = 270_621  # objects of the paper's query
@@ -52,7 +53,7 @@ HTTP = {"rate": 1000.0, "backoff": 0.2, "read_timeout": 2.0, "connections": CONN
 @contextmanager
 def served(sky: Path, faults: float, log: Path):
     """The loopback SDSS in a process of its own: its address."""
-    command = [sys.executable, "-m", "sanspec", "serve-mock", "--sky", sky, "--port", 0, "--latency", LATENCY]
+    command = [sys.executable, SERVER, "--sky", sky, "--port", 0, "--latency", LATENCY]
     command += ["--faults", faults, "--seed", 1, "--log", log, "--per-minute", 100000]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
     line = process.stderr.readline()

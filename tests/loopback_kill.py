@@ -14,8 +14,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from loopback.survey import Survey
 from loopback_sky import write_settings
-from sanspec.loopback.survey import Survey
 
 # Imports once, then forks a child for each line on its input: starting Python twenty times takes a minute.
 NURSERY = """

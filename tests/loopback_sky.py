@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from loopback import survey
 from sanspec import config
 from sanspec.database.query import BINNED1, CR, INTERP_CENTER, NAMES
-from sanspec.loopback import survey
 from sanspec.mock import speclite
 from sanspec.mock.spectrum import Spectrum
 from sanspec.survey import cubes, cutouts, sdss

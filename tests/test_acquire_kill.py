@@ -7,10 +7,10 @@ import json
 
 import pytest
 
+from loopback import survey
 from loopback_kill import kill_often
 from loopback_sky import make
 from sanspec.database import catalogue, manifest
-from sanspec.loopback import survey
 from sanspec.survey import sdss
 
 KILLS, GALAXIES = 8, 200

@@ -1,4 +1,4 @@
-"""The stages by hand: query, spectra, cubes, status, serve-mock; what each leaves and says."""
+"""The stages by hand: query, spectra, cubes, status, and the loopback server; what each leaves and says."""
 
 import json
 import os
@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 import requests
 
+from conftest import ROOT
+from loopback import survey
+from loopback.__main__ import main as serve
 from loopback_sky import COUNT, SECRET, identity, settings, write_settings
 from sanspec import store
 from sanspec.__main__ import main
 from sanspec.archive.session import Session
 from sanspec.database import query
-from sanspec.loopback import survey
 from sanspec.survey import csvfile, specfile
 
 pytest_plugins = "loopback_fixtures"
@@ -290,16 +292,16 @@ def test_packed_spectra_are_verified_too(stage, asked, tmp_path, capsys):
     assert "0 to be fetched anew" in capsys.readouterr().out
 
 
-# ------------------------------------------------------------------------------------------------- serve-mock
+# -------------------------------------------------------------------------------------------- loopback server
 
 
 @pytest.fixture
 def server(sky, tmp_path):
-    """`sanspec serve-mock` in a process of its own: its address and its log."""
+    """`python tests/loopback` in a process of its own: its address and its log."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "sanspec", "serve-mock", "--sky", str(sky), "--port", str(port)]
+    command = [sys.executable, str(ROOT / "tests" / "loopback"), "--sky", str(sky), "--port", str(port)]
     command += ["--per-minute", "100000", "--log", str(tmp_path / "requests.jsonl")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert "serving" in process.stderr.readline()
@@ -322,8 +324,6 @@ def test_a_user_can_start_the_server(server):
 def test_the_overlay_names_the_services_of_the_server(sky):
     import yaml
 
-    from conftest import ROOT
-
     overlay = yaml.safe_load((ROOT / "config" / "loopback.yaml").read_text())
     assert overlay["acquire"]["services"] == survey.services("http://127.0.0.1:8642")
 
@@ -342,7 +342,7 @@ def test_a_server_that_cannot_start_is_one_line(sky, capsys, words, said):
         taken.listen()
         port = str(taken.getsockname()[1])
         real = [{"SKY": str(sky), "TAKEN": port}.get(word, word) for word in words]
-        assert main(["serve-mock", *real]) == 2
+        assert serve(real) == 2
     assert said in capsys.readouterr().err
 
 

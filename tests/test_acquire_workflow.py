@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from conftest import ROOT
+from loopback import survey
 from loopback_sky import SECRET, settings, write_settings
 from sanspec import config
 from sanspec.__main__ import main
 from sanspec.archive import sas
-from sanspec.loopback import survey
 
 pytest_plugins = "loopback_fixtures"
 
@@ -105,11 +105,11 @@ def clean(sky, tmp_path, account):
 
 @pytest.fixture
 def faulty(sky, tmp_path):
-    """`sanspec serve-mock` with 15 % of the requests failing, and an overlay that points to it."""
+    """`python tests/loopback` with 15 % of the requests failing, and an overlay that points to it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "sanspec", "serve-mock", "--sky", sky, "--port", port]
+    command = [sys.executable, ROOT / "tests" / "loopback", "--sky", sky, "--port", port]
     command += ["--faults", 0.15, "--seed", 207, "--log", tmp_path / "requests.jsonl"]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
     assert "serving" in process.stderr.readline()

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from loopback.server import HTML, THROTTLE
 from loopback_sky import lines, row
 from sanspec.archive import answers
 from sanspec.archive.answers import SqlError, TooLarge
 from sanspec.archive.session import Transient
 from sanspec.database.query import COLUMNS, END, TOTAL, Column
 from sanspec.errors import SanspecError
-from sanspec.loopback.server import HTML, THROTTLE
 
 FEW = (
     Column("specObjID", "S.specObjID", "id"),

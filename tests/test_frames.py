@@ -12,6 +12,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from loopback import fields
 from loopback_sky import COUNT, identity, image, settings, write_settings
 from sanspec import store
 from sanspec.__main__ import main
@@ -20,7 +21,6 @@ from sanspec.archive.frames import Frames, Place
 from sanspec.archive.session import Refused, Session
 from sanspec.archive.skyserver import SkyServer
 from sanspec.errors import SanspecError
-from sanspec.loopback import fields
 from sanspec.survey import cubes, cutouts, inspection
 from sanspec.survey.fitsrows import Damaged
 

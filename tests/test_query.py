@@ -13,8 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from conftest import ROOT
+from loopback import tsql
 from sanspec.database import query
-from sanspec.loopback import tsql
 
 ALL_FLAGS = (
     query.PEAKCENTER, query.NOTCHECKED, query.NOPROFILE, query.CR, query.SATURATED, query.BINNED1,

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from loopback import files
+from loopback.server import HTML
 from loopback_sky import COUNT, identity, patience, row, settings, spectrum
 from sanspec.archive import answers, download, sas
 from sanspec.archive.sas import Sas, Wanted
@@ -21,8 +23,6 @@ from sanspec.archive.transfer import Transfer
 from sanspec.database import catalogue, manifest, packed
 from sanspec.database.query import NAMES
 from sanspec.errors import SanspecError
-from sanspec.loopback import files
-from sanspec.loopback.server import HTML
 from sanspec.survey import specfile
 from sanspec.survey.fitsrows import Damaged
 

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from loopback.server import Loopback, Reply, Route
 from loopback_sky import HTTP, SECRET, patience
 from sanspec.archive import credentials
 from sanspec.archive.credentials import Credentials
 from sanspec.archive.session import Refused, Session, Stopped, Transient, parse_retry_after
 from sanspec.config import Http
 from sanspec.errors import SanspecError
-from sanspec.loopback.server import Loopback, Reply, Route
 
 pytest_plugins = "loopback_fixtures"
 

@@ -110,7 +110,7 @@ def test_a_query_that_runs_too_long_is_halved(ask, loopback, tmp_path, monkeypat
 
 
 def loopback_fault(words):
-    from sanspec.loopback.tsql import SqlFault
+    from loopback.tsql import SqlFault
 
     return SqlFault(words)
 

@@ -25,7 +25,6 @@ STAGES = (
     "inspect",
     "cutouts",
     "status",
-    "serve-mock",
     "match",
     "prepare",
     "train",

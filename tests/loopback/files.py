@@ -2,8 +2,8 @@
 
 import struct
 
-from sanspec.loopback.server import Reply, Request, Route
-from sanspec.loopback.sky import Sky
+from loopback.server import Reply, Request, Route
+from loopback.sky import Sky
 from sanspec.survey import sdss
 
 _BLOCK, _CARD = 2880, 80

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sanspec.loopback import files, sky
-from sanspec.loopback.casjobs import CasJobs
-from sanspec.loopback.faults import Faults
-from sanspec.loopback.images import Images
-from sanspec.loopback.server import Loopback
-from sanspec.loopback.sparcl import Sparcl
-from sanspec.loopback.sql import SkyServer
-from sanspec.loopback.tsql import Database
+from loopback import files, sky
+from loopback.casjobs import CasJobs
+from loopback.faults import Faults
+from loopback.images import Images
+from loopback.server import Loopback
+from loopback.sparcl import Sparcl
+from loopback.sql import SkyServer
+from loopback.tsql import Database
 
 USERS = {"demo": "demo", "1234567": "demo"}  # name and WSID of the demonstration account
 

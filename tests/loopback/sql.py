@@ -5,9 +5,9 @@ import threading
 import time
 from collections import deque
 
-from sanspec.loopback import tsql
-from sanspec.loopback.server import Reply, Request, Route
-from sanspec.loopback.tsql import Database, SqlFault
+from loopback import tsql
+from loopback.server import Reply, Request, Route
+from loopback.tsql import Database, SqlFault
 
 MAX_QUERY_STRING = 2048  # ASP.NET's
 TOO_LONG = (

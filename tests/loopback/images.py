@@ -14,9 +14,9 @@ from astropy.wcs import WCS
 from PIL import Image
 from scipy import ndimage
 
-from sanspec.loopback.fields import number_of
-from sanspec.loopback.server import Reply, Request, Route
-from sanspec.loopback.sky import Sky
+from loopback.fields import number_of
+from loopback.server import Reply, Request, Route
+from loopback.sky import Sky
 from sanspec.survey import cubes
 from sanspec.survey.cutouts import PIXEL
 

@@ -5,8 +5,8 @@ import uuid
 
 import numpy as np
 
-from sanspec.loopback.server import Reply, Request, Route, as_json
-from sanspec.loopback.sky import Sky
+from loopback.server import Reply, Request, Route, as_json
+from loopback.sky import Sky
 from sanspec.survey import specfile
 
 RELEASE = "SDSS-DR17"

@@ -12,9 +12,9 @@ from html import escape
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from sanspec.loopback import tsql
-from sanspec.loopback.server import Reply, Request, Route, as_json
-from sanspec.loopback.tsql import Database, SqlFault
+from loopback import tsql
+from loopback.server import Reply, Request, Route, as_json
+from loopback.tsql import Database, SqlFault
 
 READY, STARTED, CANCELLED, FAILED, FINISHED = 0, 1, 3, 4, 5
 CONTEXTS = {"dr12", "mydb"}

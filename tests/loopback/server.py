@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from sanspec.loopback.faults import Faults
+from loopback.faults import Faults
 
 HTML = (
     b"<html><head><title>SDSS</title></head><body><h1>The archive is down for maintenance</h1>"

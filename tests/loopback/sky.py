@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from loopback import fields
 from sanspec.database.query import BAD_COUNTS_ERROR, COLUMNS
 from sanspec.errors import SanspecError
-from sanspec.loopback import fields
 from sanspec.survey import sdss, specfile
 
 TABLES = {
@@ -52,8 +52,7 @@ class Sky:
                 yield from csv.DictReader(file)
         except OSError as fault:
             raise SanspecError(
-                f"serve-mock: cannot read {path}: {fault.strerror}; make a sky first: "
-                "snakemake results/raw/mock/sdss.npz"
+                f"cannot read {path}: {fault.strerror}; make a sky first: snakemake results/raw/mock/sdss.npz"
             ) from None
 
 
