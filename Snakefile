@@ -30,8 +30,10 @@ interpreter = (
     if workflow.deployment_settings.deployment_method
     else f"{Path(sys.executable).parent}:"
 )
+# Snakemake gives every job OMP_NUM_THREADS, OPENBLAS_NUM_THREADS and their like: the threads of its rule. numba follows.
 shell.prefix(
-    f"set -euo pipefail; export PATH={interpreter}$PATH PYTHONPATH={workflow.basedir}/src; "
+    f"set -euo pipefail; export PATH={interpreter}$PATH PYTHONPATH={workflow.basedir}/src"
+    " NUMBA_NUM_THREADS=$OMP_NUM_THREADS; "
 )
 
 
@@ -59,6 +61,7 @@ onsuccess:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/stage.smk"
 include: "workflow/rules/acquire.smk"
 
 

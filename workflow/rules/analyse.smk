@@ -5,134 +5,90 @@ OUTPUTS  results/<run>/tables/{eigenspectra.h5,redshift,indices,quality,validati
 """
 
 
-rule eigenspectra:
+use rule stage as eigenspectra with:
     """PCA of the rest-frame training spectra: the redshift templates."""
     input:
         spectra=rules.prepare.output.spectra,
     output:
-        "results/{run}/tables/eigenspectra.h5",
-    log:
-        "results/{run}/logs/eigenspectra.log",
-    benchmark:
-        "results/{run}/benchmarks/eigenspectra.tsv"
-    conda:
-        "../../envs/base.yaml"
+        out="results/{run}/tables/eigenspectra.h5",
+    pathvars:
+        name="eigenspectra",
     params:
-        code=sources("stages.eigenspectra"),
-        settings=section("redshift"),
-    shell:
-        "python -m sanspec eigenspectra --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
-        " --out {output} > {log} 2>&1"
+        **command("eigenspectra", settings=section("redshift")),
 
 
-rule redshift:
+use rule stage as redshift with:
     """Blind redshifts of observed, predicted and regressed spectra, and their scores."""
     input:
         spectra=rules.prepare.output.spectra,
-        predicted=rules.generate.output.predicted,
-        baselines=rules.baselines.output,
-        eigenspectra=rules.eigenspectra.output,
+        predicted=rules.generate.output.out,
+        baselines=rules.baselines.output.out,
+        eigenspectra=rules.eigenspectra.output.out,
     output:
-        table="results/{run}/tables/redshift.ecsv",
-        numbers="results/{run}/tables/redshift.json",
-    log:
-        "results/{run}/logs/redshift.log",
-    benchmark:
-        "results/{run}/benchmarks/redshift.tsv"
-    conda:
-        "../../envs/base.yaml"
+        out="results/{run}/tables/redshift.ecsv",
+        summary="results/{run}/tables/redshift.json",
+    pathvars:
+        name="redshift",
     params:
-        code=sources("stages.redshift"),
-        settings=section("redshift"),
-    shell:
-        "python -m sanspec redshift --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
-        " --predicted {input.predicted} --baselines {input.baselines} --eigenspectra {input.eigenspectra}"
-        " --out {output.table} --summary {output.numbers} > {log} 2>&1"
+        **command("redshift", settings=section("redshift")),
 
 
-rule indices:
+use rule stage as indices with:
     """The 4000 Angstrom break and the Lick indices of observed and predicted spectra."""
     input:
         spectra=rules.prepare.output.spectra,
-        predicted=rules.generate.output.predicted,
-        redshifts=rules.redshift.output.table,
-        objects=rules.prepare.output.objects,
+        predicted=rules.generate.output.out,
+        redshifts=rules.redshift.output.out,
+        objects=rules.prepare.output.table,
     output:
-        table="results/{run}/tables/indices.ecsv",
-        numbers="results/{run}/tables/indices.json",
-    log:
-        "results/{run}/logs/indices.log",
-    benchmark:
-        "results/{run}/benchmarks/indices.tsv"
-    conda:
-        "../../envs/base.yaml"
+        out="results/{run}/tables/indices.ecsv",
+        summary="results/{run}/tables/indices.json",
+    pathvars:
+        name="indices",
     params:
-        code=sources("stages.indices"),
-        settings=section("lick"),
-    shell:
-        "python -m sanspec indices --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
-        " --predicted {input.predicted} --redshifts {input.redshifts} --objects {input.objects}"
-        " --out {output.table} --summary {output.numbers} > {log} 2>&1"
+        **command("indices", settings=section("lick")),
 
 
-rule quality:
-    """Predicted against observed spectra, pixel by pixel, baselines beside."""
+use rule stage as quality with:
+    """Predicted spectra compared with observed ones pixel by pixel, for the networks and every baseline."""
     input:
         spectra=rules.prepare.output.spectra,
-        predicted=rules.generate.output.predicted,
-        baselines=rules.baselines.output,
-        redshifts=rules.redshift.output.table,
-        objects=rules.prepare.output.objects,
+        predicted=rules.generate.output.out,
+        baselines=rules.baselines.output.out,
+        redshifts=rules.redshift.output.out,
+        objects=rules.prepare.output.table,
     output:
-        table="results/{run}/tables/quality.ecsv",
-        numbers="results/{run}/tables/quality.json",
-    log:
-        "results/{run}/logs/quality.log",
-    benchmark:
-        "results/{run}/benchmarks/quality.tsv"
-    conda:
-        "../../envs/base.yaml"
+        out="results/{run}/tables/quality.ecsv",
+        summary="results/{run}/tables/quality.json",
+    pathvars:
+        name="quality",
     params:
-        code=sources("stages.quality"),
-        settings=section("quality"),
-    shell:
-        "python -m sanspec quality --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
-        " --predicted {input.predicted} --baselines {input.baselines} --redshifts {input.redshifts}"
-        " --objects {input.objects} --out {output.table} --summary {output.numbers} > {log} 2>&1"
+        **command("quality", settings=section("quality")),
 
 
-rule validate:
-    """The draws as predictive distributions, on the test and the validation split."""
+use rule stage as validate with:
+    """The draws scored as predictive distributions, on the test and the validation split."""
     input:
-        spectra=rules.prepare.output.spectra,
-        images=rules.prepare.output.images,
-        predicted=rules.generate.output.predicted,
-        valid=rules.generate_valid.output.predicted,
-        baselines=rules.baselines.output,
-        nets=expand(
+        expand(
             "results/{{run}}/nets/{network}.safetensors",
             network=["diff_fine", "clip_coarse", "clip_fine"],
         ),
+        spectra=rules.prepare.output.spectra,
+        images=rules.prepare.output.images,
+        predicted=rules.generate.output.out,
+        valid=rules.generate_valid.output.out,
+        baselines=rules.baselines.output.out,
     output:
-        table="results/{run}/tables/validation.ecsv",
-        numbers="results/{run}/tables/validation.json",
-    log:
-        "results/{run}/logs/validate.log",
-    benchmark:
-        "results/{run}/benchmarks/validate.tsv"
+        out="results/{run}/tables/validation.ecsv",
+        summary="results/{run}/tables/validation.json",
+    pathvars:
+        name="validate",
     conda:
         "../../envs/torch.yaml"
-    threads: 1
     resources:
         gpu=1,
         runtime=120,
         mem_mb=16000,
     params:
-        code=sources("stages.validate"),
-        settings=section("generate"),
-        nets=lambda wildcards: f"results/{wildcards.run}/nets",
-    shell:
-        "python -m sanspec validate --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
-        " --images {input.images} --predicted {input.predicted} --valid {input.valid}"
-        " --baselines {input.baselines} --nets {params.nets} --threads {threads} --gpus {resources.gpu}"
-        " --out {output.table} --summary {output.numbers} > {log} 2>&1"
+        **command("validate --nets results/{run}/nets", settings=section("generate")),
+        more=device,

@@ -1,4 +1,4 @@
-"""Helpers for the rules: the settings a stage reads, a digest of the package files it is made of, whose stars are used."""
+"""Helpers for the rules: the settings that a stage reads, a digest of its package files, its command line."""
 
 import ast
 import hashlib
@@ -15,10 +15,10 @@ def section(*names):
 
 
 def sources(*modules):
-    """Digest of the package files that the given modules are made of: they and all they import, found by reading.
+    """Digest of the given modules and of all package modules that they import, found by reading the files.
 
-    A parameter, not an input: only a change of content reruns a rule, not a fresh checkout's new dates. Settings are left
-    out: `section` watches their values.
+    It is a parameter, not an input, so that only a change of content reruns a rule, not the new dates of a fresh
+    checkout. Settings are left out: `section` watches their values.
     """
     root = Path(workflow.basedir, "src")
     found, queue = {}, [f"sanspec.{module}" for module in modules]
@@ -42,6 +42,23 @@ def sources(*modules):
     ]
 
 
-def continua(wildcards):
-    """The fitted spectra that the settings of the run name."""
+def command(stage, **settings):
+    """Parameters of a rule: the stage that it runs, the digest of the stage's code and the settings that it reads."""
+    name, *_ = stage.replace("-", "_").split()
+    return {"stage": stage, "code": sources(f"stages.{name}"), **settings}
+
+
+def options(wildcards, input, output):
+    """The named files of a job as options of the command line: `--spectra results/main/prepared/spectra.h5 ...`."""
+    named = [*input.items(), *output.items()]
+    return " ".join(f"--{name.replace('_', '-')} {files}" for name, files in named)
+
+
+def device(wildcards, threads, resources):
+    """Where a stage computes that runs networks."""
+    return f"--threads {threads} --gpus {resources.gpu}"
+
+
+def continuum(wildcards):
+    """The fitted spectra that the settings of the run subtract before the emission lines are measured."""
     return f"results/{wildcards.run}/tables/{RUNS[wildcards.run].lines.continuum}_models.h5"

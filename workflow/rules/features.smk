@@ -1,4 +1,4 @@
-"""Absorption indices freed of velocity dispersion, emission lines, classes with their baselines, bimodality.
+"""Absorption indices corrected for velocity dispersion, emission lines, classes with their baselines, bimodality.
 
 INPUTS   results/<run>/{prepared,generated}/*, tables/{redshift,indices}.ecsv, tables/ppxf.parquet and fitted spectra
 OUTPUTS  results/<run>/tables/{broadening.json,lick,lines,classes,agn,bimodality,predictors}.*,
@@ -8,254 +8,170 @@ OUTPUTS  results/<run>/tables/{broadening.json,lick,lines,classes,agn,bimodality
 TABLES = ("table1", "table2", "table_budget", "table_predictors")
 
 
-rule broadening:
+use rule stage as broadening with:
     """What velocity dispersion does to indices, from population models: coefficients of the correction."""
     input:
         templates=rules.templates.output,
     output:
-        "results/{run}/tables/broadening.json",
-    log:
-        "results/{run}/logs/broadening.log",
-    benchmark:
-        "results/{run}/benchmarks/broadening.tsv"
-    conda:
-        "../../envs/base.yaml"
+        out="results/{run}/tables/broadening.json",
+    pathvars:
+        name="broadening",
     params:
-        code=sources("stages.broadening"),
-        settings=section("lick", "prepare"),
-    shell:
-        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m sanspec broadening"
-        " --config results/{wildcards.run}/config.yaml --templates {input.templates} --out {output} > {log} 2>&1"
+        **command("broadening", settings=section("lick", "prepare")),
 
 
-rule lick:
-    """Indices of both members of every pair, freed of velocity dispersion, and how they agree."""
+use rule stage as lick with:
+    """Lick indices of observed and predicted spectra, corrected for velocity dispersion, and how they agree."""
     input:
         spectra=rules.prepare.output.spectra,
-        objects=rules.prepare.output.objects,
-        predicted=rules.generate.output.predicted,
-        indices=rules.indices.output.table,
+        objects=rules.prepare.output.table,
+        predicted=rules.generate.output.out,
+        indices=rules.indices.output.out,
         populations="results/{run}/tables/ppxf.parquet",
-        models=continua,
-        broadening=rules.broadening.output,
+        models=continuum,
+        broadening=rules.broadening.output.out,
     output:
-        table="results/{run}/tables/lick.ecsv",
-        numbers="results/{run}/tables/lick.json",
-    log:
-        "results/{run}/logs/lick.log",
-    benchmark:
-        "results/{run}/benchmarks/lick.tsv"
-    conda:
-        "../../envs/base.yaml"
+        out="results/{run}/tables/lick.ecsv",
+        summary="results/{run}/tables/lick.json",
+    pathvars:
+        name="lick",
     params:
-        code=sources("stages.lick"),
-        settings=section("lick", "lines"),
-    shell:
-        "python -m sanspec lick --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
-        " --objects {input.objects} --predicted {input.predicted} --indices {input.indices}"
-        " --populations {input.populations} --models {input.models} --broadening {input.broadening}"
-        " --out {output.table} --summary {output.numbers} > {log} 2>&1"
+        **command("lick", settings=section("lick", "lines")),
 
 
-rule starlight:
+use rule stage as starlight with:
     """A quick stellar continuum of the test spectra, in place of a population fit."""
     input:
         spectra=rules.prepare.output.spectra,
-        predicted=rules.generate.output.predicted,
-        redshifts=rules.redshift.output.table,
+        predicted=rules.generate.output.out,
+        redshifts=rules.redshift.output.out,
         templates=rules.templates.output,
     output:
-        "results/{run}/tables/starlight_models.h5",
-    log:
-        "results/{run}/logs/starlight.log",
-    benchmark:
-        "results/{run}/benchmarks/starlight.tsv"
-    conda:
-        "../../envs/base.yaml"
+        out="results/{run}/tables/starlight_models.h5",
+    pathvars:
+        name="starlight",
     params:
-        code=sources("stages.starlight"),
-    shell:
-        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m sanspec starlight --split test"
-        " --config results/{wildcards.run}/config.yaml --spectra {input.spectra} --predicted {input.predicted}"
-        " --redshifts {input.redshifts} --templates {input.templates} --out {output} > {log} 2>&1"
+        **command("starlight --split test"),
 
 
-rule lines:
+use rule stage as lines with:
     """Emission lines of observed and predicted spectra."""
     input:
         spectra=rules.prepare.output.spectra,
-        objects=rules.prepare.output.objects,
-        predicted=rules.generate.output.predicted,
-        redshifts=rules.redshift.output.table,
+        objects=rules.prepare.output.table,
+        predicted=rules.generate.output.out,
+        redshifts=rules.redshift.output.out,
         populations="results/{run}/tables/ppxf.parquet",
-        models=continua,
+        models=continuum,
     output:
-        table="results/{run}/tables/lines.parquet",
-        numbers="results/{run}/tables/lines.json",
-    log:
-        "results/{run}/logs/lines.log",
-    benchmark:
-        "results/{run}/benchmarks/lines.tsv"
-    conda:
-        "../../envs/base.yaml"
+        out="results/{run}/tables/lines.parquet",
+        summary="results/{run}/tables/lines.json",
+    pathvars:
+        name="lines",
     params:
-        code=sources("stages.lines"),
-        settings=section("lines"),
-    shell:
-        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m sanspec lines"
-        " --config results/{wildcards.run}/config.yaml --spectra {input.spectra} --models {input.models}"
-        " --predicted {input.predicted} --redshifts {input.redshifts} --populations {input.populations}"
-        " --objects {input.objects} --out {output.table} --summary {output.numbers} > {log} 2>&1"
+        **command("lines", settings=section("lines")),
 
 
-rule classify:
+use rule stage as classify with:
     """Passive, star-forming or active: classes, confusion matrix, error budget."""
     input:
-        rules.lines.output.table,
+        lines=rules.lines.output.out,
     output:
-        table="results/{run}/tables/classes.ecsv",
-        numbers="results/{run}/tables/classes.json",
-    log:
-        "results/{run}/logs/classify.log",
-    benchmark:
-        "results/{run}/benchmarks/classify.tsv"
-    conda:
-        "../../envs/base.yaml"
+        out="results/{run}/tables/classes.ecsv",
+        summary="results/{run}/tables/classes.json",
+    pathvars:
+        name="classify",
     params:
-        code=sources("stages.classify"),
-        settings=section("classify"),
-    shell:
-        "python -m sanspec classify --config results/{wildcards.run}/config.yaml --lines {input}"
-        " --out {output.table} --summary {output.numbers} > {log} 2>&1"
+        **command("classify", settings=section("classify")),
 
 
-rule training_starlight:
+use rule stage as training_starlight with:
     """A quick stellar continuum of observed training spectra."""
     input:
         spectra=rules.prepare.output.spectra,
         templates=rules.templates.output,
     output:
-        temp("results/{run}/tables/training_models.h5"),
-    log:
-        "results/{run}/logs/training_starlight.log",
-    benchmark:
-        "results/{run}/benchmarks/training_starlight.tsv"
-    conda:
-        "../../envs/base.yaml"
+        out=temp("results/{run}/tables/training_models.h5"),
+    pathvars:
+        name="training_starlight",
     params:
-        code=sources("stages.starlight"),
-        settings=lambda wildcards: RUNS[wildcards.run].agn.spectra,
-    shell:
-        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m sanspec starlight --split train"
-        " --config results/{wildcards.run}/config.yaml --spectra {input.spectra} --templates {input.templates}"
-        " --out {output} > {log} 2>&1"
+        **command(
+            "starlight --split train",
+            settings=lambda wildcards: RUNS[wildcards.run].agn.spectra,
+        ),
 
 
-rule training_lines:
-    """Their emission lines: what the baselines learn the classes from."""
+use rule stage as training_lines with:
+    """The emission lines of those training spectra, from which the baselines learn the classes."""
     input:
         spectra=rules.prepare.output.spectra,
-        models=rules.training_starlight.output,
+        models=rules.training_starlight.output.out,
     output:
-        table="results/{run}/tables/training_lines.parquet",
-        numbers="results/{run}/tables/training_lines.json",
-    log:
-        "results/{run}/logs/training_lines.log",
-    benchmark:
-        "results/{run}/benchmarks/training_lines.tsv"
-    conda:
-        "../../envs/base.yaml"
+        out="results/{run}/tables/training_lines.parquet",
+        summary="results/{run}/tables/training_lines.json",
+    pathvars:
+        name="training_lines",
     params:
-        code=sources("stages.lines"),
-        settings=section("lines"),
-    shell:
-        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m sanspec lines --split train"
-        " --config results/{wildcards.run}/config.yaml --spectra {input.spectra} --models {input.models}"
-        " --out {output.table} --summary {output.numbers} > {log} 2>&1"
+        **command("lines --split train", settings=section("lines")),
 
 
-rule agn:
+use rule stage as agn with:
     """Active galaxies without a spectrum: a support vector machine on photometry, a network on images."""
     input:
         images=rules.prepare.output.images,
         statistics=rules.prepare.output.statistics,
-        objects=rules.prepare.output.objects,
-        training=rules.training_lines.output.table,
-        classes=rules.classify.output.table,
+        objects=rules.prepare.output.table,
+        training=rules.training_lines.output.out,
+        classes=rules.classify.output.out,
     output:
-        table="results/{run}/tables/agn.ecsv",
-        numbers="results/{run}/tables/agn.json",
-    log:
-        "results/{run}/logs/agn.log",
-    benchmark:
-        "results/{run}/benchmarks/agn.tsv"
+        out="results/{run}/tables/agn.ecsv",
+        summary="results/{run}/tables/agn.json",
+    pathvars:
+        name="agn",
     conda:
         "../../envs/torch.yaml"
     params:
-        code=sources("stages.agn", "nets.classifier"),
-        settings=section("agn", "classify"),
-    shell:
-        "python -m sanspec agn --config results/{wildcards.run}/config.yaml --images {input.images}"
-        " --statistics {input.statistics} --objects {input.objects} --training {input.training}"
-        " --classes {input.classes} --out {output.table} --summary {output.numbers} > {log} 2>&1"
+        **command("agn", settings=section("agn", "classify")),
 
 
-rule bimodality:
-    """One or two kinds of galaxies, in five properties of observed and predicted spectra."""
+use rule stage as bimodality with:
+    """One or two populations of galaxies, in five properties of observed and predicted spectra."""
     input:
-        objects=rules.prepare.output.objects,
-        indices=rules.indices.output.table,
+        objects=rules.prepare.output.table,
+        indices=rules.indices.output.out,
         populations="results/{run}/tables/ppxf.parquet",
     output:
-        table="results/{run}/tables/bimodality.ecsv",
-        numbers="results/{run}/tables/bimodality.json",
-    log:
-        "results/{run}/logs/bimodality.log",
-    benchmark:
-        "results/{run}/benchmarks/bimodality.tsv"
-    conda:
-        "../../envs/base.yaml"
+        out="results/{run}/tables/bimodality.ecsv",
+        summary="results/{run}/tables/bimodality.json",
+    pathvars:
+        name="bimodality",
     params:
-        code=sources("stages.bimodality"),
-    shell:
-        "python -m sanspec bimodality --config results/{wildcards.run}/config.yaml --objects {input.objects}"
-        " --indices {input.indices} --populations {input.populations} --out {output.table}"
-        " --summary {output.numbers} > {log} 2>&1"
+        **command("bimodality"),
 
 
-rule compare:
-    """Indices and classes on the spectra of every predictor, the baselines' measured as ours are."""
+use rule stage as compare with:
+    """Indices and classes from the spectra of every predictor, all measured in the same way."""
     input:
         spectra=rules.prepare.output.spectra,
-        predicted=rules.generate.output.predicted,
-        baselines=rules.baselines.output,
-        redshifts=rules.redshift.output.table,
+        predicted=rules.generate.output.out,
+        baselines=rules.baselines.output.out,
+        redshifts=rules.redshift.output.out,
         templates=rules.templates.output,
     output:
-        table="results/{run}/tables/predictors.parquet",
-        numbers="results/{run}/tables/predictors.json",
-    log:
-        "results/{run}/logs/compare.log",
-    benchmark:
-        "results/{run}/benchmarks/compare.tsv"
-    conda:
-        "../../envs/base.yaml"
+        out="results/{run}/tables/predictors.parquet",
+        summary="results/{run}/tables/predictors.json",
+    pathvars:
+        name="compare",
     params:
-        code=sources("stages.compare"),
-        settings=section("lick", "lines", "classify"),
-    shell:
-        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m sanspec compare"
-        " --config results/{wildcards.run}/config.yaml --spectra {input.spectra} --predicted {input.predicted}"
-        " --baselines {input.baselines} --redshifts {input.redshifts} --templates {input.templates}"
-        " --out {output.table} --summary {output.numbers} > {log} 2>&1"
+        **command("compare", settings=section("lick", "lines", "classify")),
 
 
 rule table:
-    """Tables 1 and 2 of the paper, from this run, and the predictors beside each other: ECSV, LaTeX, plain text."""
+    """Tables 1 and 2 of the paper, the error budget and the predictors compared: ECSV, LaTeX, plain text."""
     input:
-        classes=rules.classify.output.numbers,
-        compared=rules.compare.output.numbers,
-        agn=rules.agn.output.numbers,
+        classes=rules.classify.output.summary,
+        compared=rules.compare.output.summary,
+        agn=rules.agn.output.summary,
     output:
         table="results/{run}/tables/{table}.ecsv",
         latex="results/{run}/tables/{table}.tex",
@@ -272,9 +188,7 @@ rule table:
     conda:
         "../../envs/base.yaml"
     params:
-        code=sources("stages.table"),
-        settings=section("survey"),
+        **command("table {table} --run {run}", settings=section("survey")),
     shell:
-        "python -m sanspec table {wildcards.table} --config results/{wildcards.run}/config.yaml"
-        " --run {wildcards.run} --classes {input.classes} --compared {input.compared} --agn {input.agn}"
-        " --out {output.table} > {log} 2>&1"
+        "python -m sanspec {params.stage} --config results/{wildcards.run}/config.yaml --classes {input.classes}"
+        " --compared {input.compared} --agn {input.agn} --out {output.table} > {log} 2>&1"

@@ -1,4 +1,4 @@
-"""Observed galaxies as the networks and the measurements take them.
+"""Observed galaxies as the networks and the measurements read them.
 
 INPUTS   cubes, catalogue and spectra named in the settings (`survey`)
 OUTPUTS  results/<run>/matched/{objects.parquet,losses.ecsv,lost.parquet}
@@ -6,54 +6,37 @@ OUTPUTS  results/<run>/matched/{objects.parquet,losses.ecsv,lost.parquet}
 """
 
 
-rule match:
-    """Join of catalogue, cubes and spectra by specobjid, with every loss and its reason."""
+use rule stage as match with:
+    """Join of catalogue, cubes and spectra by specobjid; every lost object with its reason."""
     input:
-        cubes=lambda wildcards: str(RUNS[wildcards.run].survey.cubes),
-        catalogue=lambda wildcards: str(RUNS[wildcards.run].survey.catalogue),
-        spectra=lambda wildcards: str(RUNS[wildcards.run].survey.spectra),
+        lambda wildcards: str(RUNS[wildcards.run].survey.cubes),
+        lambda wildcards: str(RUNS[wildcards.run].survey.catalogue),
+        lambda wildcards: str(RUNS[wildcards.run].survey.spectra),
     output:
-        objects="results/{run}/matched/objects.parquet",
+        out="results/{run}/matched/objects.parquet",
         losses=report(
             "results/{run}/matched/losses.ecsv",
             caption="../report/losses.rst",
             category="Sample",
         ),
         lost="results/{run}/matched/lost.parquet",
-    log:
-        "results/{run}/logs/match.log",
-    benchmark:
-        "results/{run}/benchmarks/match.tsv"
-    conda:
-        "../../envs/base.yaml"
+    pathvars:
+        name="match",
     params:
-        code=sources("stages.match"),
-        settings=section("survey", "match"),
-    shell:
-        "python -m sanspec match --config results/{wildcards.run}/config.yaml --out {output.objects}"
-        " --losses {output.losses} --lost {output.lost} > {log} 2>&1"
+        **command("match", settings=section("survey", "match")),
 
 
-rule prepare:
+use rule stage as prepare with:
     """Spectra smoothed, resampled and normalised; images; splits; statistics of the training split."""
     input:
-        objects=rules.match.output.objects,
+        objects=rules.match.output.out,
     output:
         spectra="results/{run}/prepared/spectra.h5",
         images="results/{run}/prepared/images.h5",
         statistics="results/{run}/prepared/statistics.json",
-        objects="results/{run}/prepared/objects.parquet",
-    log:
-        "results/{run}/logs/prepare.log",
-    benchmark:
-        "results/{run}/benchmarks/prepare.tsv"
-    conda:
-        "../../envs/base.yaml"
+        table="results/{run}/prepared/objects.parquet",
+    pathvars:
+        name="prepare",
     threads: workflow.cores or 1
     params:
-        code=sources("stages.prepare"),
-        settings=section("survey", "prepare"),
-    shell:
-        "python -m sanspec prepare --config results/{wildcards.run}/config.yaml --objects {input.objects}"
-        " --spectra {output.spectra} --images {output.images} --statistics {output.statistics}"
-        " --table {output.objects} > {log} 2>&1"
+        **command("prepare", settings=section("survey", "prepare")),

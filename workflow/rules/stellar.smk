@@ -1,9 +1,9 @@
-"""Stellar populations of observed and predicted spectra, by pPXF and by FIREFLY's method, in shards.
+"""Stellar populations of observed and predicted spectra, by pPXF and by the method of FIREFLY, in shards.
 
 INPUTS   results/<run>/{prepared,generated}/*, results/<run>/tables/redshift.ecsv, the libraries named in the settings
 OUTPUTS  results/raw/templates/m11_miles.npz; results/<run>/tables/{ppxf,firefly}.parquet, {ppxf,firefly}_models.h5
 
-`stellar.shards` jobs a code, each one process with one thread. FIREFLY takes its velocity dispersions from pPXF.
+Each code runs as `stellar.shards` jobs of one process and one thread. FIREFLY takes its velocity dispersions from pPXF.
 """
 
 
@@ -24,72 +24,59 @@ rule templates_m11:
         "python -m sanspec templates-m11 --config results/main/config.yaml --out {output} > {log} 2>&1"
 
 
-rule ppxf:
+use rule stage as ppxf with:
     """One shard of the pPXF fits: kinematics, populations, lines, bootstraps."""
     input:
+        rules.prepare.output.table,
         spectra=rules.prepare.output.spectra,
-        objects=rules.prepare.output.objects,
-        predicted=rules.generate.output.predicted,
-        redshifts=rules.redshift.output.table,
+        predicted=rules.generate.output.out,
+        redshifts=rules.redshift.output.out,
         templates=lambda wildcards: str(RUNS[wildcards.run].stellar.ppxf.library),
     output:
-        table=temp("results/{run}/tables/shards/ppxf_{shard}of{shards}.parquet"),
+        out=temp("results/{run}/tables/shards/ppxf_{shard}of{shards}.parquet"),
         models=temp("results/{run}/tables/shards/ppxf_{shard}of{shards}.h5"),
-    log:
-        "results/{run}/logs/ppxf_{shard}of{shards}.log",
-    benchmark:
-        "results/{run}/benchmarks/ppxf_{shard}of{shards}.tsv"
+    pathvars:
+        name="ppxf_{shard}of{shards}",
     conda:
         "../../envs/stellar.yaml"
     resources:
         runtime=240,
     params:
-        settings=lambda wildcards: RUNS[wildcards.run].stellar.model_dump(
-            mode="json", exclude={"firefly", "shards"}
+        **command(
+            "ppxf --shard {shard}/{shards}",
+            settings=lambda wildcards: RUNS[wildcards.run].stellar.model_dump(
+                mode="json", exclude={"firefly", "shards"}
+            ),
         ),
-        code=sources("stages.ppxf"),
-    shell:
-        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m sanspec ppxf"
-        " --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
-        " --predicted {input.predicted} --redshifts {input.redshifts} --templates {input.templates}"
-        " --shard {wildcards.shard}/{wildcards.shards} --out {output.table} --models {output.models} > {log} 2>&1"
 
 
-rule firefly:
-    """One shard of the FIREFLY fits, at the velocity dispersions of pPXF."""
+use rule stage as firefly with:
+    """One shard of the FIREFLY fits, with the velocity dispersions that pPXF measured."""
     input:
+        rules.prepare.output.table,
         spectra=rules.prepare.output.spectra,
-        objects=rules.prepare.output.objects,
-        predicted=rules.generate.output.predicted,
-        redshifts=rules.redshift.output.table,
+        predicted=rules.generate.output.out,
+        redshifts=rules.redshift.output.out,
         kinematics="results/{run}/tables/ppxf.parquet",
         templates=lambda wildcards: str(RUNS[wildcards.run].stellar.firefly.library),
     output:
-        table=temp("results/{run}/tables/shards/firefly_{shard}of{shards}.parquet"),
+        out=temp("results/{run}/tables/shards/firefly_{shard}of{shards}.parquet"),
         models=temp("results/{run}/tables/shards/firefly_{shard}of{shards}.h5"),
-    log:
-        "results/{run}/logs/firefly_{shard}of{shards}.log",
-    benchmark:
-        "results/{run}/benchmarks/firefly_{shard}of{shards}.tsv"
-    conda:
-        "../../envs/base.yaml"
+    pathvars:
+        name="firefly_{shard}of{shards}",
     resources:
         runtime=240,
     params:
-        settings=lambda wildcards: RUNS[wildcards.run].stellar.model_dump(
-            mode="json", exclude={"ppxf", "shards"}
+        **command(
+            "firefly --shard {shard}/{shards}",
+            settings=lambda wildcards: RUNS[wildcards.run].stellar.model_dump(
+                mode="json", exclude={"ppxf", "shards"}
+            ),
         ),
-        code=sources("stages.firefly"),
-    shell:
-        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python -m sanspec firefly"
-        " --config results/{wildcards.run}/config.yaml --spectra {input.spectra}"
-        " --predicted {input.predicted} --redshifts {input.redshifts} --templates {input.templates}"
-        " --kinematics {input.kinematics} --shard {wildcards.shard}/{wildcards.shards}"
-        " --out {output.table} --models {output.models} > {log} 2>&1"
 
 
 rule stellar_merge:
-    """The shards of one code as one table and one file of fitted spectra."""
+    """Join the shards of one code: one table and one file of fitted spectra."""
     input:
         tables=lambda wildcards: expand(
             "results/{{run}}/tables/shards/{{fitter}}_{shard}of{shards}.parquet",
@@ -113,7 +100,7 @@ rule stellar_merge:
     conda:
         "../../envs/base.yaml"
     params:
-        code=sources("stages.stellar_merge"),
+        **command("stellar-merge"),
     shell:
-        "python -m sanspec stellar-merge --tables {input.tables} --models {input.models}"
+        "python -m sanspec {params.stage} --tables {input.tables} --models {input.models}"
         " --out {output.table} --models-out {output.models} > {log} 2>&1"

@@ -1,8 +1,8 @@
-"""The end of a run: every number in one place, and the physical truths that must hold.
+"""The end of a run: every number in one place, and the physical checks that must pass.
 
 INPUTS   the JSON numbers of tables, figures and networks; the benchmarks of all rules
 OUTPUTS  results/<run>/{summary.json,summary.txt,times.json,check.json}
-         results/runs.{ecsv,txt}, where the settings name several runs
+         results/runs.{ecsv,txt}, when the settings name several runs
 """
 
 
@@ -22,7 +22,7 @@ rule summary:
             *expand("results/{{run}}/nets/{network}.json", network=NETWORKS),
         ],
         losses=rules.match.output.losses,
-        objects=rules.prepare.output.objects,
+        objects=rules.prepare.output.table,
     output:
         numbers="results/{run}/summary.json",
         table=report(
@@ -50,21 +50,21 @@ rule summary:
 
 
 rule check:
-    """Physical truths about the products: a run is done when they hold."""
+    """Physical checks of the products: a run is done when they pass."""
     input:
         summary=rules.summary.output.numbers,
-        quality=rules.quality.output.table,
-        redshifts=rules.redshift.output.table,
-        indices=rules.indices.output.table,
-        objects=rules.prepare.output.objects,
-        predicted=rules.generate.output.predicted,
+        quality=rules.quality.output.out,
+        redshifts=rules.redshift.output.out,
+        indices=rules.indices.output.out,
+        objects=rules.prepare.output.table,
+        predicted=rules.generate.output.out,
         spectra=rules.prepare.output.spectra,
         networks=expand("results/{{run}}/nets/{network}.json", network=NETWORKS),
     output:
         "results/{run}/check.json",
     log:
         text="results/{run}/logs/check.log",
-        truths="results/{run}/logs/check.json",  # stays when a broken truth fails the rule
+        truths="results/{run}/logs/check.json",  # stays when a failed check fails the rule
     conda:
         "../../envs/base.yaml"
     params:
@@ -80,10 +80,10 @@ rule check:
 if len(RUNS) > 1:
 
     rule runs:
-        """The named runs side by side: what each changes, its scores, ratios to main (an ablation's table)."""
+        """The named runs side by side: the settings that each changes, its scores, ratios to main."""
         input:
             summary=expand(rules.summary.output.numbers, run=RUNS),
-            scores=expand(rules.validate.output.table, run=RUNS),
+            scores=expand(rules.validate.output.out, run=RUNS),
         output:
             table="results/runs.ecsv",
             text=report(
