@@ -19,7 +19,7 @@ DIFFUSION = SMALL | {"widths": (16, 24), "patch": 16, "attention": (1,)}
 CONTRASTIVE = SMALL | {"widths": (8, 16), "patch": 16, "latent": 16}
 CAPTURED = ("diff_coarse", "diff_fine", "clip")  # as one graph by torch.compile
 CASES = {
-    "diff_coarse": ("diff_coarse", DIFFUSION | {"sketch": 8, "levels": 2}),
+    "diff_coarse": ("diff_coarse", DIFFUSION | {"sketch": 8}),
     "diff_fine": ("diff_fine", DIFFUSION | {"patch": 32, "condition_noise": 0.1}),
     "clip": ("clip_coarse", CONTRASTIVE | {"loss": "clip"}),
     "nt_xent": ("clip_coarse", CONTRASTIVE | {"loss": "nt_xent"}),

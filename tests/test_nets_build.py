@@ -108,6 +108,13 @@ def test_a_header_of_another_version_is_one_line(saved):
     refused(saved[0], "another version of sanspec")
 
 
+def test_a_header_with_a_former_setting_is_read_where_it_held_what_is_constant_now(saved):
+    rewritten(saved[0], lambda _, header: header["settings"].update(clip=1.0))
+    assert build.load(saved[0], "clip_coarse", TRAIN)[1] == LAYOUT
+    rewritten(saved[0], lambda _, header: header["settings"].update(clip=0.5))
+    refused(saved[0], "another version of sanspec")
+
+
 def test_networks_of_different_data_do_not_work_together(tmp_path):
     other = build.Layout(64, LAYOUT.statistics | {"mean": [0.1] * 5}, LAYOUT.wave, LAYOUT.coarse_wave)
     for name, layout in (("clip_coarse", LAYOUT), ("clip_fine", other)):

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanspec.config import Coarse, Contrastive, Train
+from sanspec.config import CoarseSettings, ContrastiveSettings, Train
 from sanspec.nets import build, data
 from sanspec.nets.encoders import Apertures, Context, ImageEncoder, ResNet, Stages, Stamp, fold, unfold
 from sanspec.nets.unet import UNet
@@ -38,7 +38,7 @@ def test_resnets_have_the_published_number_of_parameters(model, parameters):
 
 def test_the_papers_networks_have_its_sizes():
     """35.9 M (11.18 M of them the image encoder) and 43.5 M parameters: Doorenbos et al. 2024 as released."""
-    diffusion = Coarse(architecture="paper", widths=(64, 128, 256, 512), attention=(3,))
+    diffusion = CoarseSettings(architecture="paper", widths=(64, 128, 256, 512), attention=(3,))
     encoder = build.count_parameters(ResNet(2, 5, 18))
     assert encoder / 1e6 == pytest.approx(11.18, abs=0.005)
     whole = encoder + build.count_parameters(PaperUNet(563, 0, 512, 512, diffusion))
@@ -68,7 +68,7 @@ def test_folding_keeps_neighbours_together():
 @pytest.mark.parametrize("body", [UNet, PaperUNet])
 @pytest.mark.parametrize("pixels", [563, 4500])
 def test_denoisers_keep_the_length_of_a_spectrum(body, pixels):
-    settings = Coarse(widths=(32, 32, 32), patch=4, attention=(2,))
+    settings = CoarseSettings(widths=(32, 32, 32), patch=4, attention=(2,))
     network = body(pixels, 1, 12, 20, settings)
     context = Context(torch.zeros(2, 3, 12), torch.zeros(2, 20), torch.zeros(2, 0, pixels))
     out = network(torch.randn(2, pixels), torch.tensor([0.1, 3.0]), context, torch.randn(2, 1, pixels))
@@ -119,7 +119,9 @@ def test_a_stamp_is_binned_in_flux_and_standardised():
 
 @pytest.mark.parametrize("kind", ["small", "resnet18"])
 def test_a_constant_image_gives_finite_context(kind):
-    encoder = ImageEncoder(Contrastive(encoder=kind, encoder_widths=(8, 16)), Train(), STATISTICS, 64).eval()
+    encoder = ImageEncoder(
+        ContrastiveSettings(encoder=kind, encoder_widths=(8, 16)), Train(), STATISTICS, 64
+    ).eval()
     for value in (0.0, 1.0, -3.0):
         images = np.full((2, 5, 64, 64), value, np.float16)
         tokens, vector = encoder(data.galaxies(np.arange(2), images, 4))
@@ -138,4 +140,4 @@ def test_a_constant_image_gives_finite_context(kind):
 )
 def test_attention_where_it_cannot_be_is_refused(change):
     with pytest.raises(ValueError, match="must name levels 0 to"):
-        Coarse(**change)
+        CoarseSettings(**change)

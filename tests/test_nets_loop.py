@@ -9,7 +9,7 @@ import torch
 
 import ranks
 import toy
-from sanspec.config import Regressor, Train
+from sanspec.config import RegressorSettings, Train
 from sanspec.errors import SanspecError
 from sanspec.nets import build, data, loop
 from sanspec.nets.ema import Average
@@ -134,8 +134,9 @@ def test_a_spectrum_wholly_masked_leaves_loss_and_gradient_finite(case):
     assert all(weight.grad.isfinite().all() for weight in model.parameters() if weight.grad is not None)
 
 
-def test_a_gradient_is_clipped_to_its_largest_norm(sky):
-    run = trainer(sky, steps=3, regressor={"clip": 1e-3})
+def test_a_gradient_is_clipped_to_its_largest_norm(sky, monkeypatch):
+    monkeypatch.setattr(loop, "CLIP", 1e-3)
+    run = trainer(sky, steps=3)
     run.step(0)
     norm = torch.cat([weight.grad.flatten() for weight in run.model.parameters()]).norm()
     assert float(norm) == pytest.approx(1e-3, rel=1e-3) and float(run.progress.pending[0][2]) > 1e-2
@@ -203,11 +204,11 @@ def test_a_metric_that_is_not_measured_is_one_line(sky):
 
 
 def test_the_learning_rate_rises_and_falls():
-    settings = Regressor(steps=100, warmup=10, rate=0.5)
+    settings = RegressorSettings(steps=100, warmup=10, rate=0.5)
     rates = [loop.rate_at(step, settings) for step in range(100)]
     assert rates[0] == pytest.approx(0.05, rel=0.01) and max(rates) <= 0.5 and rates[9] > 0.48
     assert rates[50] == pytest.approx(0.25, abs=0.001) and 0 < rates[-1] < 1e-3
-    assert loop.rate_at(99, Regressor(steps=100, schedule="constant", rate=0.5)) == 0.5
+    assert loop.rate_at(99, RegressorSettings(steps=100, schedule="constant", rate=0.5)) == 0.5
 
 
 def test_the_average_is_warmed_up_and_copies_buffers():

@@ -1,6 +1,6 @@
 """The base of all settings: closed, frozen sections and common types."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,6 +12,7 @@ class Section(BaseModel):
     """A closed, frozen block of settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+    inherits: ClassVar[dict[str, str]] = {}  # subsections, each with the one whose settings it takes over
 
 
 class Nest(Section):

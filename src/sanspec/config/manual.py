@@ -16,7 +16,9 @@ def document() -> str:
         "# src/sanspec/config. Change values here, lay an overlay over them (--configfile config/paper.yaml), or add\n"
         "# named runs at the end.\n"
     )
-    blocks = [_block(name, field, 0) for name, field in Config.model_fields.items()]
+    blocks = [
+        "\n" + _block(name, section, Config.model_fields[name].description) for name, section in Config()
+    ]
     tail = (
         "\n# Named runs: each is main with a few settings changed; its products stand under results/<name>/.\n"
         "# runs:\n#   observed_norm:\n#     prepare: {norm_frame: observed}\nruns: {}\n"
@@ -24,34 +26,23 @@ def document() -> str:
     return head + "".join(blocks) + tail
 
 
-def _block(name: str, field: Any, depth: int) -> str:
-    """One section as commented YAML, recursively."""
-    pad, model = "  " * depth, field.annotation
-    lines = [f"\n{pad}{name}:  # {(model.__doc__ or '').splitlines()[0]}\n"]
-    if not model.model_fields:
-        return f"\n{pad}{name}: {{}}  # {(model.__doc__ or '').splitlines()[0]}\n"
-    defaults = field.default
-    for key, sub in model.model_fields.items():
-        value = getattr(defaults, key)
+def _block(
+    name: str, section: Section, text: str | None, depth: int = 0, inherited: dict | None = None
+) -> str:
+    """One section as commented YAML, recursively, without the settings that equal the inherited ones."""
+    pad, lines = "  " * depth, []
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
         if isinstance(value, Section):
-            lines.append(_block(key, model_field(sub, value), depth + 1).lstrip("\n"))
-            continue
-        text = (
-            yaml.safe_dump(_plain(value), default_flow_style=True, width=1000)
-            .strip()
-            .removesuffix("...")
-            .strip()
-        )
-        lines.append(f"{pad}  {key}: {text}  # {sub.description}\n")
-    return "".join(lines)
-
-
-def model_field(field: Any, value: Section) -> Any:
-    """A field whose default is `value` (a section nested in another section's default)."""
-    copy = field._copy()
-    copy.default = value
-    copy.annotation = type(value)
-    return copy
+            above = dict(getattr(section, section.inherits.get(key, ""), ()))
+            lines.append(_block(key, value, field.description, depth + 1, above))
+        elif key not in (inherited or {}) or inherited[key] != value:
+            plain = yaml.safe_dump(_plain(value), default_flow_style=True, width=1000)
+            lines.append(
+                f"{pad}  {key}: {plain.strip().removesuffix('...').strip()}  # {field.description}\n"
+            )
+    text = text or (section.__doc__ or "").splitlines()[0]
+    return "".join([f"{pad}{name}:{'' if lines else ' {}'}  # {text}\n", *lines])
 
 
 def _plain(value: Any) -> Any:

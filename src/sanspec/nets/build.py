@@ -13,13 +13,17 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sanspec import store
-from sanspec.config import NETWORKS, Network, Train
+from sanspec.config import NETWORKS, NetworkSettings, Train
 from sanspec.errors import SanspecError
 from sanspec.nets.contrastive import Contrastive
 from sanspec.nets.diffusion import CoarseDiffusion, FineDiffusion
 from sanspec.nets.regressor import Regressor
 
 SHARED = ("bin", "crop")  # settings of `train` that shape every network's input
+RETIRED = {
+    "clip": 1.0,
+    "levels": 1,
+}  # former settings of a network, now constants, in headers of older weights
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Layout:
 
 def build(name: str, train: Train, layout: Layout) -> nn.Module:
     """The network `name` with fresh weights from torch's global generator."""
-    settings: Network = getattr(train, name)
+    settings: NetworkSettings = getattr(train, name)
     common = settings, train, layout.statistics, layout.size
     wave, coarse_wave = (
         torch.tensor(grid, dtype=torch.float64) for grid in (layout.wave, layout.coarse_wave)
@@ -148,7 +152,8 @@ def _same_settings(path: Path, name: str, old: Train, train: Train) -> None:
 def _described(path: Path, name: str, header: dict) -> tuple[Train, Layout]:
     """The settings and the layout in a checkpoint's header; settings newer than it have their defaults."""
     try:
-        train = Train.model_validate({name: header["settings"], **header["shared"]})
+        own = {key: value for key, value in header["settings"].items() if RETIRED.get(key) != value}
+        train = Train.model_validate({name: own, **header["shared"]})
         return train, Layout(**header["layout"])
     except (ValidationError, KeyError, TypeError) as fault:
         reason = str(fault).splitlines()[0]

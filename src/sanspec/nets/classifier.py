@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from sanspec.config import Agn, Network, Train
+from sanspec.config import Agn, NetworkSettings, Train
 from sanspec.nets.data import Galaxies, augment, rows_of_step, seed_of
 from sanspec.nets.ema import Average
 from sanspec.nets.encoders import ImageEncoder
-from sanspec.nets.loop import optimiser_of, rate_at
+from sanspec.nets.loop import CLIP, optimiser_of, rate_at
 
 BATCH = 256  # images classified at a time
 
@@ -18,7 +18,7 @@ BATCH = 256  # images classified at a time
 class Classifier(nn.Module):
     """The image encoder of the other networks with one output: the log odds of an active nucleus."""
 
-    def __init__(self, settings: Network, train: Train, statistics: dict, size: int):
+    def __init__(self, settings: NetworkSettings, train: Train, statistics: dict, size: int):
         super().__init__()
         self.encoder = ImageEncoder(settings, train, statistics, size)
         self.head = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(self.encoder.features, 1))
@@ -27,10 +27,10 @@ class Classifier(nn.Module):
         return self.head(self.encoder(galaxies)[1])[:, 0]
 
 
-def network_settings(settings: Agn) -> Network:
+def network_settings(settings: Agn) -> NetworkSettings:
     """The classifier's own settings in the form that all networks' have."""
     own = {"steps": settings.steps, "batch": settings.batch, "rate": settings.rate}
-    return Network(encoder_widths=settings.widths, warmup=min(20, settings.steps), dropout=0.2, **own)
+    return NetworkSettings(encoder_widths=settings.widths, warmup=min(20, settings.steps), dropout=0.2, **own)
 
 
 def fit(
@@ -50,7 +50,7 @@ def fit(
             group["lr"] = rate_at(step, own)
         optimiser.zero_grad()
         functional.binary_cross_entropy_with_logits(model(batch), active[rows].float()).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), own.clip)
+        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimiser.step()
         average.update(model, step)
     return average.model

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sanspec.config import Network, Train
+from sanspec.config import NetworkSettings, Train
 from sanspec.errors import SanspecError
 from sanspec.nets import parallel
 from sanspec.nets.build import count_parameters
@@ -94,7 +94,7 @@ def count(model: nn.Module, galaxies: Galaxies) -> Count:
     return Count(forward / 2, counter.get_total_flops() / 2, activations / 2)
 
 
-def estimate(model: nn.Module, galaxies: Galaxies, settings: Network, train: Train) -> Cost:
+def estimate(model: nn.Module, galaxies: Galaxies, settings: NetworkSettings, train: Train) -> Cost:
     """The cost of a training on the device where `model` and `galaxies` lie. Raises SanspecError when a batch
     does not fit into its memory.
     """

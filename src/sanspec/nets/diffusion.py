@@ -191,12 +191,10 @@ class Diffusion(nn.Module):
         """
         image, (clean, mask, condition) = self.encode(batch), self.target(batch)
         context = self.at(image, batch.z)
-        times, device = self.settings.levels, clean.device
-        count = len(clean) * times * parallel.ranks()
+        count, device = len(clean) * parallel.ranks(), clean.device
         uniform = (torch.randperm(count, device=device) + torch.rand(count, device=device)) / count
         uniform, normal = map(parallel.rows, (uniform, torch.randn(count, self.pixels, device=device)))
-        several = (part.repeat_interleave(times, 0) for part in (clean, mask, condition))
-        loss = self.denoising_loss(context.repeat(times), *several, uniform, normal)
+        loss = self.denoising_loss(context, clean, mask, condition, uniform, normal)
         if self.sketch is None:
             return loss
         loss = loss + masked_mean((context.sketch[:, 0] - clean).square(), mask)

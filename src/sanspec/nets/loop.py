@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sanspec.config import Network, Train
+from sanspec.config import NetworkSettings, Train
 from sanspec.errors import SanspecError
 from sanspec.nets import checkpoint, parallel
 from sanspec.nets.checkpoint import Progress
@@ -27,18 +27,19 @@ from sanspec.nets.ema import Average
 log = logging.getLogger(__name__)
 
 VALID_BATCH = 256
+CLIP = 1.0  # maximum norm of the gradient
 TERMINATED = 143  # exit status of a process that ended on SIGTERM
 Score = Callable[[nn.Module], dict[str, float]]  # further scores of a network at a validation
 
 
-def rate_at(step: int, settings: Network) -> float:
+def rate_at(step: int, settings: NetworkSettings) -> float:
     """Learning rate of a step: linear warm-up, then constant or a half cosine to 0."""
     rise = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
     fall = 0.5 * (1 + math.cos(math.pi * step / settings.steps)) if settings.schedule == "cosine" else 1.0
     return settings.rate * rise * fall
 
 
-def optimiser_of(model: nn.Module, settings: Network) -> torch.optim.Optimizer:
+def optimiser_of(model: nn.Module, settings: NetworkSettings) -> torch.optim.Optimizer:
     """Adam or AdamW over all weights."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser]
     betas = (0.9, settings.beta2)
@@ -75,7 +76,7 @@ class Trainer:
         further scores of the averaged network, beside those of its own `validate`.
         """
         self.name, self.train, self.galaxies, self.score = name, train, galaxies, score
-        self.settings: Network = getattr(train, name)
+        self.settings: NetworkSettings = getattr(train, name)
         self.device = galaxies.images.device
         self.model, self.identity = model.to(self.device), identity
         self.loss = parallel.loss_of(self.model, train.compile and self.device.type == "cuda")
@@ -144,7 +145,7 @@ class Trainer:
             loss = self.loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self.progress.pending.append((step, parallel.mean(loss).clone(), norm))
         if self.device.type == "cpu":
             self.guard()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sanspec.config import Sampler
 
+NOISE_MAX = 80.0  # standard deviations of the data (Karras et al. 2022, table 1)
 Denoise = Callable[[Float[Tensor, "draw pix"], float], Float[Tensor, "draw pix"]]
 Normal = Callable[[], Float[Tensor, "draw pix"]]
 
@@ -52,7 +53,7 @@ def levels_of(settings: Sampler, cosine_steps: int) -> list[float]:
     count = (settings.evaluations + 1) // 2 if settings.method == "heun" else settings.evaluations
     if settings.schedule == "cosine":
         return thinned(cosine_levels(cosine_steps), count)
-    return karras_levels(count, settings.noise_min, settings.noise_max)
+    return karras_levels(count, settings.noise_min, NOISE_MAX)
 
 
 def ddim(
