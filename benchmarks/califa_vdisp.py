@@ -22,7 +22,7 @@ from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import Library, open_library
 from sanspec.stellar.ppxf_fit import measure
 from sanspec.stellar.spectra import Spectrum, from_file, from_prepared
-from sanspec.survey.specfile import read_about
+from sanspec.survey import specfile
 
 VDISP_MAX = 450.0  # km/s: the pipeline's grid ends at 850, and what it finds beyond this is no galaxy's
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 def compare(path: Path, spectrum: Spectrum, library: Library, settings: Stellar) -> dict:
     """One galaxy: the pipeline's numbers and ours, or why there are none."""
-    about = read_about(path)
+    about = specfile.read(path).about
     row = {"file": path.name, "z": about.z, "vdisp_sdss": about.vdisp, "vdisp_sdss_err": about.vdisp_err}
     try:
         solution = measure(spectrum, library, settings)

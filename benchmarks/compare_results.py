@@ -64,10 +64,12 @@ def read(path):
         return found
     if path.suffix == ".npz":
         with np.load(path) as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
+        fields = {f"{name}.{field}": a[field] for name, a in arrays.items() for field in a.dtype.names or ()}
+        return fields | {name: a for name, a in arrays.items() if a.dtype.names is None}
     if path.suffix == ".safetensors":
         return load_file(path)
-    return {"bytes": path.read_bytes()} if path.suffix in (".csv", ".fits") else None
+    return {"bytes": np.frombuffer(path.read_bytes(), np.uint8)} if path.suffix in (".csv", ".fits") else None
 
 
 def difference(one, other):

@@ -31,6 +31,7 @@ from sanspec.mock import galaxy, gas, night, spectrum, survey
 from sanspec.physics.lines import EMISSION_LINES
 from sanspec.scores import metrics
 from sanspec.spectra import preparing
+from sanspec.spectra.native import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
 from sanspec.stellar.library import open_library
 from sanspec.stellar.problem import Unfit
 from sanspec.survey import specfile
@@ -109,19 +110,16 @@ def true_fluxes(seen: list, calibration: list[np.ndarray], name: str) -> np.ndar
     return 1e17 * np.array([one.fibre.lines[at] for one in seen]) * 10 ** (-0.4 * dust) * factor
 
 
-def native(seen: list) -> specfile.NativeBlock:
+def native(seen: list) -> NativeBlock:
     """Simulated spectra in the window of native pixels."""
-    flux, ivar, wdisp = np.zeros((3, len(seen), specfile.NATIVE_PIXELS))
+    flux, ivar, wdisp = np.zeros((3, len(seen), NATIVE_PIXELS))
     for row, one in enumerate(seen):
-        pixels = one.spectrum.first - specfile.NATIVE_FIRST + np.arange(one.spectrum.flux.size)
-        inside = (pixels >= 0) & (pixels < specfile.NATIVE_PIXELS)
+        pixels = one.spectrum.first - NATIVE_FIRST + np.arange(one.spectrum.flux.size)
+        inside = (pixels >= 0) & (pixels < NATIVE_PIXELS)
         good = inside & (one.spectrum.ivar > 0) & (one.spectrum.and_mask & int(specfile.MASKED_BITS) == 0)
         flux[row, pixels[good]], ivar[row, pixels[good]] = one.spectrum.flux[good], one.spectrum.ivar[good]
         wdisp[row, pixels[inside]] = one.spectrum.wdisp[inside]
-    none = np.zeros(len(seen), np.uint32)
-    return specfile.NativeBlock(
-        flux=flux, ivar=ivar, wdisp=wdisp, warn=none, about=[None] * len(seen), first=specfile.NATIVE_FIRST
-    )
+    return NativeBlock(flux, ivar, wdisp, np.zeros(len(seen), np.uint32))
 
 
 # ------------------------------------------------------------------------------------------------- real
@@ -137,10 +135,9 @@ def real(folder: Path, templates: Path) -> dict:
             for about, path in zip(block.about, paths)
         ]
     )
-    rows = {name: getattr(block, name)[keep] for name in ("flux", "ivar", "wdisp", "warn")}
-    about = [block.about[k] for k in keep]
-    part = specfile.NativeBlock(**rows, about=about, first=block.first)
-    ids, z = np.array([one.specobjid for one in about], np.uint64), np.array([one.z for one in about])
+    part = block.take(keep)
+    ids = np.array([about.specobjid for about in part.about], np.uint64)
+    z = np.array([about.z for about in part.about])
     spectra = features.spectra_of(preparing.smooth_spectra(part, SETTINGS.prepare), ids, z)
     quick = features.starlight_of(spectra, emiles.read_templates(templates), SETTINGS)
     stars, gas_of_ppxf = fitted(spectra, templates)

@@ -27,8 +27,8 @@ import sanspec
 from sanspec.config import Prepare
 from sanspec.physics.constants import FWHM_PER_SIGMA
 from sanspec.spectra import grid, linespread, preparing
+from sanspec.spectra.native import NATIVE_FIRST, NATIVE_PIXELS
 from sanspec.survey import specfile
-from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS
 
 SETTINGS = Prepare()
 EDGES = grid.loglam_edges(NATIVE_FIRST, NATIVE_PIXELS)

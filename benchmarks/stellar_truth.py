@@ -25,12 +25,12 @@ from sanspec import store
 from sanspec.archive.emiles import read_templates
 from sanspec.config import Firefly, Ppxf, Prepare, Stellar
 from sanspec.mock import galaxy, stars
+from sanspec.spectra.native import NativeBlock
 from sanspec.stages import ppxf
 from sanspec.stellar import results, truth
 from sanspec.stellar.firefly import fit as firefly
 from sanspec.stellar.library import open_library
 from sanspec.stellar.spectra import Spectrum, smoothed
-from sanspec.survey.specfile import NativeBlock
 
 DRAWS = {"ppxf": 50, "firefly": 10}
 SNR = (5.0, 10.0, 20.0, 50.0)
@@ -108,7 +108,7 @@ def noisy(observations: list, snr: float, seed: int) -> list[Spectrum]:
         ivar[row, use] = np.where(good, np.where(good, error, 1.0) ** -2, 0.0)
     about = [(number, seen.galaxy.z) for number, seen in observations]
     warn = np.zeros(len(observations), np.uint32)
-    native = NativeBlock(flux, ivar, wdisp, [None] * len(observations), warn, first)
+    native = NativeBlock(flux, ivar, wdisp, warn, first)
     a_r = [galaxy.R_EXTINCTION * seen.galaxy.mw_ebv for _, seen in observations]
     return smoothed(native, about, Prepare(), a_r)
 

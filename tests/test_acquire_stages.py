@@ -353,7 +353,7 @@ def test_real_files_are_served_too(real_data, sky, tmp_path):
         acquire = settings(running.base, tmp_path).acquire
         from sanspec.archive.sas import Sas, Wanted
 
-        about = specfile.read_about(folder / "spec-0266-51630-0168.fits")
+        about = specfile.read(folder / "spec-0266-51630-0168.fits").about
         with Session(acquire.http) as session:
             outcome = next(
                 iter(Sas(session, acquire).fetch([Wanted(1, about.specobjid, about.objid)], tmp_path))

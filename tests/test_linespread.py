@@ -7,7 +7,7 @@ from scipy.optimize import curve_fit
 from sanspec.config import Prepare
 from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.spectra import grid, linespread, preparing
-from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
+from sanspec.spectra.native import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
 
 WAVE = linespread.native_wave(NATIVE_FIRST, NATIVE_PIXELS)
 WIDTH = linespread.native_width(NATIVE_FIRST, NATIVE_PIXELS)
@@ -30,7 +30,7 @@ def widths(flux):
 def prepared(centres, wdisp, settings):
     flux = narrow_lines(centres, wdisp)
     ones = np.ones_like(flux)
-    native = NativeBlock(flux, ones, wdisp * ones, [None] * len(flux), np.zeros(len(flux), np.uint32))
+    native = NativeBlock(flux, ones, wdisp * ones, np.zeros(len(flux), np.uint32))
     return preparing.smooth_spectra(native, settings)
 
 

@@ -135,7 +135,7 @@ def test_prepared_spectra_come_out_as_the_survey_has_them(tmp_path, templates):
         assert file["flux"].shape == (1, 4500) and file["split"][:] == [2]
         rest = grid.WAVE / (1 + file["z"][0])
         assert file["flux"][0][(rest > 6900) & (rest < 6950)].mean() == pytest.approx(1, abs=1e-3)
-        assert file["specobjid"][0] == specfile.read_about(paths[0]).specobjid
+        assert file["specobjid"][0] == specfile.read(paths[0]).about.specobjid
 
 
 def test_the_table_has_units_and_is_astropy_s(tmp_path, templates):

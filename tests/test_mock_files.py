@@ -237,7 +237,7 @@ def test_every_kind_of_defect_is_there(truth):
     ],
 )
 def test_flagged_files_are_refused_for_their_reason(spoilt_sky, truth, kind, warn):  # noqa: F811
-    assert specfile.refuse(specfile.read(path(spoilt_sky, of(truth, kind))).about) == warn
+    assert specfile.read(path(spoilt_sky, of(truth, kind))).about.refusal == warn
 
 
 def test_spoilt_pixels(spoilt_sky, truth):  # noqa: F811
@@ -256,7 +256,7 @@ def test_spoilt_files(spoilt_sky, truth):  # noqa: F811
         with pytest.raises(SanspecError):
             specfile.read(path(spoilt_sky, of(truth, kind)))
     name = path(spoilt_sky, of(truth, "other_object"))
-    assert specfile.misnamed(specfile.read(name).about, name)
+    assert specfile.read(name).about.misnamed(name)
     assert specfile.read(name).about.specobjid != of(truth, "other_object")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from sanspec.config import Prepare
 from sanspec.spectra import grid, linespread, noise, preparing
-from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
+from sanspec.spectra.native import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
 
 DRAWS = 1000
 
@@ -20,9 +20,7 @@ def draws(seed):
     wdisp = np.interp(wave, [4000, 5800, 6100, 8500], [1.05, 0.85, 0.95, 0.80])
     noisy = flux + rng.normal(size=(DRAWS, NATIVE_PIXELS)) / np.sqrt(np.where(ivar > 0, ivar, 1))
     every = np.ones((DRAWS, 1))
-    return NativeBlock(
-        np.where(ivar > 0, noisy, 0), ivar * every, wdisp * every, [None] * DRAWS, np.zeros(DRAWS, np.uint32)
-    )
+    return NativeBlock(np.where(ivar > 0, noisy, 0), ivar * every, wdisp * every, np.zeros(DRAWS, np.uint32))
 
 
 @pytest.fixture(scope="module", params=["constant_fwhm", "released_sigma"])

@@ -10,8 +10,8 @@ from sanspec.config import Prepare
 from sanspec.errors import Warn
 from sanspec.physics.constants import FWHM_PER_SIGMA
 from sanspec.spectra import grid, linespread, preparing
+from sanspec.spectra.native import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
 from sanspec.survey import specfile
-from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
 
 WAVE = linespread.native_wave(NATIVE_FIRST, NATIVE_PIXELS)
 SETTINGS = Prepare()
@@ -23,7 +23,6 @@ def block(count=1, **changed):
         "flux": 10 * (WAVE / 6000) * np.ones((count, 1)),
         "ivar": np.full((count, NATIVE_PIXELS), 4.0),
         "wdisp": np.full((count, NATIVE_PIXELS), 0.85 * np.interp(WAVE, [4000, 8500], [1.2, 0.9])),
-        "about": [None] * count,
         "warn": np.zeros(count, np.uint32),
     }
     return NativeBlock(**(arrays | changed))

@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from sanspec.physics.constants import FWHM_PER_SIGMA
 from sanspec.spectra import grid, smoothing
-from sanspec.survey.specfile import NATIVE_FIRST, NATIVE_PIXELS
+from sanspec.spectra.native import NATIVE_FIRST, NATIVE_PIXELS
 
 LAGS = 7
 EDGES = grid.loglam_edges(NATIVE_FIRST, NATIVE_PIXELS)

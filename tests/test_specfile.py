@@ -9,6 +9,7 @@ from astropy.io import fits
 import small_survey
 from sanspec.config import Prepare
 from sanspec.errors import SanspecError, Warn
+from sanspec.spectra.native import NATIVE_FIRST
 from sanspec.survey import sdss, specfile
 
 CLEAN = Warn(0)
@@ -27,8 +28,8 @@ def test_reading_gives_what_was_written(good):
     for name in ("flux", "loglam", "ivar", "and_mask", "wdisp"):
         np.testing.assert_array_equal(getattr(spectrum, name), written[name].astype(np.float32).astype(float))
     assert spectrum.about.specobjid == 845594848269461504 and spectrum.about.run2d == "26"
-    assert spectrum.about.snr_r == 180 and spectrum.about == specfile.read_about(good)
-    assert specfile.refuse(spectrum.about) == CLEAN and not specfile.misnamed(spectrum.about, good)
+    assert spectrum.about.snr_r == 180 and [(spectrum.about, "")] == list(specfile.read_abouts([good]))
+    assert spectrum.about.refusal == CLEAN and not spectrum.about.misnamed(good)
 
 
 def test_a_block_stands_on_the_common_grid(good):
@@ -56,7 +57,7 @@ def test_the_bits_that_mask_are_those_of_the_settings(tmp_path):
     coadd = small_survey.galaxy(1)
     coadd["and_mask"][[10, 11]] = sdss.PixMask.BRIGHTSKY, sdss.PixMask.BADFLAT
     path = small_survey.write_spectrum(tmp_path / "a.fits", coadd, small_survey.about(1))
-    start = small_survey.FIRST - specfile.NATIVE_FIRST
+    start = small_survey.FIRST - NATIVE_FIRST
     assert list(specfile.read_many([path]).ivar[0, start + 10 : start + 12] > 0) == [False, True]
     assert specfile.read_many([path], masked=0).ivar[0, start + 10] > 0
 
@@ -79,22 +80,22 @@ def test_each_refusal_has_its_reason(tmp_path, changed, bit):
     path = small_survey.write_spectrum(
         tmp_path / "a.fits", small_survey.galaxy(1), small_survey.about(1, **changed)
     )
-    assert specfile.refuse(specfile.read_about(path)) == bit
+    assert specfile.read(path).about.refusal == bit
 
 
 def test_a_file_without_instrument_is_not_from_sdss(tmp_path):
     row = small_survey.about(1)
     del row["INSTRUMENT"], row["SOURCETYPE"]
     path = small_survey.write_spectrum(tmp_path / "a.fits", small_survey.galaxy(1), row)
-    assert specfile.refuse(specfile.read_about(path)) == Warn.NOT_SDSS
+    assert specfile.read(path).about.refusal == Warn.NOT_SDSS
 
 
 def test_the_wrong_object_is_noticed(good, tmp_path):
-    about = specfile.read_about(good)
-    assert specfile.misnamed(about, "spec-0751-52251-0161.fits") and not specfile.misnamed(about, "mine.fits")
+    about = specfile.read(good).about
+    assert about.misnamed("spec-0751-52251-0161.fits") and not about.misnamed("mine.fits")
     changed = small_survey.about(160, FIBERID=161)
     path = small_survey.write_spectrum(tmp_path / "a.fits", small_survey.galaxy(1), changed)
-    assert specfile.misnamed(specfile.read_about(path), path)
+    assert specfile.read(path).about.misnamed(path)
 
 
 def damage(path, how):
@@ -182,8 +183,8 @@ def test_real_files_are_refused_each_for_its_reason(real_data):
     with open(real_data / "spectra" / "index.csv") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        about = specfile.read_about(real_data / "spectra" / row["file"])
-        bits = specfile.refuse(about)
+        about = specfile.read(real_data / "spectra" / row["file"]).about
+        bits = about.refusal
         assert EXPECTED.get(row["file"].split("/")[0], lambda bits: True)(bits), row["file"]
         assert (Warn.ZWARNING in bits) == (row["zwarning"] != "0")
-        assert about.specobjid == int(row["specObjID"]) and not specfile.misnamed(about, row["file"])
+        assert about.specobjid == int(row["specObjID"]) and not about.misnamed(row["file"])

@@ -12,10 +12,9 @@ import numpy as np
 from sanspec.archive import download
 from sanspec.archive.session import Refused, Session
 from sanspec.config import Acquire
-from sanspec.database import packed
 from sanspec.database.manifest import Outcome
 from sanspec.errors import SanspecError
-from sanspec.survey import fitsrows, sdss
+from sanspec.survey import fitsrows, packed, sdss
 from sanspec.survey.fitsrows import Damaged
 
 _BLOCK = 2880

@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 from sanspec.archive.sas import Wanted
 from sanspec.archive.session import Session
-from sanspec.database import manifest, packed
+from sanspec.database import manifest
 from sanspec.database.manifest import Outcome
 from sanspec.errors import SanspecError
+from sanspec.survey import packed
 
 log = logging.getLogger(__name__)
 

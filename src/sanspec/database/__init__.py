@@ -1,1 +1,1 @@
-"""Catalogue and download manifest as a database, the queries that fill it, spectra packed as they arrive."""
+"""The catalogue and the manifest of downloads as a database, and the queries that fill it."""

@@ -69,7 +69,7 @@ def refusal(about: specfile.SpecObj | None, path: Path) -> int:
     """WARN bits for which a file is not measured; 0 for a galaxy of the survey and for an unreadable file."""
     if about is None:
         return 0
-    return int(specfile.refuse(about)) | (int(Warn.WRONG_OBJECT) if specfile.misnamed(about, path) else 0)
+    return int(about.refusal) | (int(Warn.WRONG_OBJECT) if about.misnamed(path) else 0)
 
 
 def explain(warn: int, about: specfile.SpecObj | None, fault: str | None) -> str:

@@ -86,9 +86,7 @@ def measure_block(paths: Sequence[Path], tools: Tools, settings: Config) -> pd.D
     accepted = np.flatnonzero(warn & ~np.uint32(files.TOLERATED) == 0)
     values = pd.DataFrame(columns=list(columns(tools)), index=[])
     if len(accepted):
-        rows = {name: getattr(native, name)[accepted] for name in ("flux", "ivar", "wdisp", "warn")}
-        block = specfile.NativeBlock(**rows, about=[native.about[i] for i in accepted], first=native.first)
-        values, bits = measure_native(block, tools, settings)
+        values, bits = measure_native(native.take(accepted), tools, settings)
         warn[accepted] |= bits
     table = pd.concat([table, whole(values, accepted, len(table))], axis=1)
     table["dz"] = table["z"] - table["z_pipeline"]
@@ -108,7 +106,7 @@ def whole(values: pd.DataFrame, accepted: np.ndarray, count: int) -> pd.DataFram
 
 
 def measure_native(
-    native: specfile.NativeBlock, tools: Tools, settings: Config
+    native: specfile.FileBlock, tools: Tools, settings: Config
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """`columns` and WARN bits of galaxies, after the survey's own smoothing and resampling."""
     smoothed = preparing.smooth_spectra(native, settings.prepare)

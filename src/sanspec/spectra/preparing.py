@@ -9,7 +9,7 @@ from sanspec.config import Prepare
 from sanspec.errors import Warn
 from sanspec.physics.constants import FWHM_PER_SIGMA
 from sanspec.spectra import grid, linespread, smoothing
-from sanspec.survey.specfile import NativeBlock
+from sanspec.spectra.native import NativeBlock
 
 UNUSABLE = Warn.UNREADABLE | Warn.NO_SIGNAL | Warn.NOT_NORMALISABLE | Warn.BAD_IMAGE  # in no split
 _WITHOUT_FLUX = Warn.UNREADABLE | Warn.NO_SIGNAL | Warn.NOT_NORMALISABLE

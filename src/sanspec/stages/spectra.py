@@ -17,8 +17,9 @@ from sanspec.archive.sas import Sas
 from sanspec.archive.session import Session, Transient
 from sanspec.archive.sparcl import Sparcl
 from sanspec.archive.transfer import Transfer
-from sanspec.database import catalogue, manifest, packed
+from sanspec.database import catalogue, manifest
 from sanspec.errors import SanspecError
+from sanspec.survey import packed
 
 log = logging.getLogger(__name__)
 

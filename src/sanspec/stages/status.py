@@ -10,8 +10,8 @@ from sanspec import config, options
 from sanspec.archive import place
 from sanspec.archive.sas import Wanted
 from sanspec.archive.transfer import progress
-from sanspec.database import catalogue, manifest, packed
-from sanspec.survey import sdss
+from sanspec.database import catalogue, manifest
+from sanspec.survey import packed, sdss
 
 log = logging.getLogger(__name__)
 

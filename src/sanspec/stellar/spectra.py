@@ -19,10 +19,11 @@ from sanspec.errors import SanspecError, Warn
 from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.products import samples
 from sanspec.spectra import grid
+from sanspec.spectra.native import NativeBlock
 from sanspec.spectra.preparing import smooth_spectra
 from sanspec.stellar.foreground import transmission
 from sanspec.stellar.results import KINDS
-from sanspec.survey.specfile import MASKED_BITS, NativeBlock, read_many
+from sanspec.survey.specfile import MASKED_BITS, read_many
 from sanspec.survey.specfile import read as read_file
 
 

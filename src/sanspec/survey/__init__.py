@@ -1,1 +1,1 @@
-"""The survey's own names and files: ids, spectra, image cubes, catalogue tables; the join of them and its splits."""
+"""The survey's files and names: ids, spectra, image cubes, catalogue tables; how they are joined and split."""

@@ -14,7 +14,7 @@ from jaxtyping import UInt64
 
 from sanspec.config import Match
 from sanspec.errors import SanspecError, Warn, reasons
-from sanspec.survey import sdss, specfile
+from sanspec.survey import sdss
 from sanspec.survey.specfile import SpecObj
 
 Ids = UInt64[np.ndarray, " cube"]
@@ -113,11 +113,9 @@ def check_files(table: pd.DataFrame, abouts: Sequence[SpecObj | None], settings:
     read = np.array([about is not None for about in abouts], dtype=bool)
     mark(table, ~read, Warn.UNREADABLE)
     rows = list(zip(table["specobjid"], table["file"], abouts))
-    wrong = [
-        a is not None and (a.specobjid != int(key) or specfile.misnamed(a, file)) for key, file, a in rows
-    ]
+    wrong = [a is not None and (a.specobjid != int(key) or a.misnamed(file)) for key, file, a in rows]
     mark(table, wrong, Warn.WRONG_OBJECT)
-    table["warn"] |= np.array([specfile.refuse(a) if a else 0 for a in abouts], dtype=np.uint32)
+    table["warn"] |= np.array([a.refusal if a else 0 for a in abouts], dtype=np.uint32)
     z = table["z"] = pd.to_numeric(table["z"], errors="coerce")
     mark(table, ~((z > settings.z_min) & (z <= settings.z_max)), Warn.OUTSIDE_Z)
     _check_redshifts(z[read & ~np.array(wrong)], [a.z for a, w in zip(abouts, wrong) if a and not w])

@@ -1,6 +1,6 @@
-"""Reading SDSS spectrum files (spec-lite and full): the only module that knows that format for reading.
+"""Read SDSS spectrum files (spec-lite and full); no other module reads their tables.
 
-HDU 1 (COADD) holds the pixels on the common 1e-4 dex grid, HDU 2 one row about the object.
+HDU 1 (COADD) holds the pixels on the common grid of 1e-4 dex, HDU 2 one row about the object.
 """
 
 import os
@@ -12,19 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int, UInt32
+from jaxtyping import Float, Int
 
-from sanspec.database import packed
 from sanspec.errors import SanspecError, Warn
 from sanspec.spectra import grid
-from sanspec.survey import fitsrows, sdss
+from sanspec.spectra.native import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
+from sanspec.survey import fitsrows, packed, sdss
 from sanspec.survey.fitsrows import Damaged
 
-NATIVE_FIRST = 35600  # first pixel of the common window, 10**3.56 = 3631 Angstrom
-NATIVE_PIXELS = 4160  # up to 9461 Angstrom: all that the SDSS spectrographs saw
 MASKED_BITS = sdss.PixMask.FULLREJECT | sdss.PixMask.NOSKY | sdss.PixMask.BRIGHTSKY | sdss.PixMask.NODATA
-THREADS = 4  # files read at a time; more do not help on one disk
+_THREADS = 4  # files read at a time; more do not help on one disk
 _COADD = ("flux", "loglam", "ivar", "and_mask", "wdisp")
+_REQUIRED = ("plate", "mjd", "fiberid", "class", "z", "z_err", "zwarning", "run2d")  # columns of HDU 2
+_COLUMNS = {"objid": "bestobjid", "ra": "plug_ra", "dec": "plug_dec", "kind": "class"}  # our name: theirs
+_NUMBERS = ("plate", "mjd", "fiberid", "ra", "dec", "z", "z_err", "zwarning", "vdisp", "vdisp_err")
+_TEXTS = ("run2d", "kind", "subclass", "instrument", "platequality")
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,37 @@ class SpecObj:
     vdisp_err: float
     snr_r: float
 
+    @property
+    def refusal(self) -> Warn:
+        """Why the spectrum is not one of a survey galaxy: no bit where it is.
+
+        A sky fibre has ZWARNING bit SKY or target type SKY, whatever its class; BOSS files have no
+        INSTRUMENT.
+        """
+        sky = bool(self.zwarning & sdss.ZWarning.SKY) or self.target.upper() == "SKY"
+        reasons = (
+            (self.instrument.upper() != "SDSS", Warn.NOT_SDSS),
+            (self.kind.upper() != "GALAXY", Warn.NOT_GALAXY),
+            (self.zwarning != 0, Warn.ZWARNING),
+            (self.platequality.lower() == "bad" or self.specprimary == 0, Warn.BAD_PLATE),
+            (sky, Warn.SKY_FIBRE),
+        )
+        return Warn(sum(bit for holds, bit in reasons if holds))
+
+    def misnamed(self, path: Path) -> bool:
+        """Whether the ids contradict each other or the file's name, where that has the survey's form."""
+        named = sdss.parse_file_name(Path(path).name)
+        inside = (self.plate, self.mjd, self.fiberid)
+        try:
+            expected = int(sdss.pack(*inside, sdss.run_number(self.run2d)))
+        except ValueError:
+            return True
+        return expected != self.specobjid or (named is not None and named != inside)
+
 
 @dataclass(frozen=True)
 class Spectrum:
-    """One spectrum as it stands in its file.
+    """One spectrum as its file holds it.
 
     loglam (pix): log10 vacuum Angstrom, observed frame; flux (pix): 1e-17 erg/s/cm2/A; ivar (pix): its
     inverse variance, 0 = bad; and_mask (pix): `sdss.PixMask` bits; wdisp (pix): Gaussian dispersion of the
@@ -71,21 +100,19 @@ class Spectrum:
 
 
 @dataclass(frozen=True)
-class NativeBlock:
-    """Many spectra on one window of the common grid: pixel p stands at loglam = 1e-4 (first + p).
+class FileBlock(NativeBlock):
+    """Native spectra read from files.
 
-    flux (gal, native): 1e-17 erg/s/cm2/A, finite; ivar (gal, native): inverse variance, 0 = bad or absent;
-    wdisp (gal, native): LSF dispersion [pixels], 0 = unknown; about: a SpecObj a file, None where unreadable;
-    warn (gal): Warn.UNREADABLE where so; faults: what was wrong, by row.
+    about: a SpecObj per file, None where unreadable; faults: what was wrong with a file, by row.
     """
 
-    flux: Float[np.ndarray, "gal native"]
-    ivar: Float[np.ndarray, "gal native"]
-    wdisp: Float[np.ndarray, "gal native"]
-    about: list[SpecObj | None]
-    warn: UInt32[np.ndarray, " gal"]
-    first: int = NATIVE_FIRST
+    about: list[SpecObj | None] = field(default_factory=list)
     faults: dict[int, str] = field(default_factory=dict)
+
+    def take(self, rows: Int[np.ndarray, " row"]) -> "FileBlock":
+        """The block of some rows, without their faults."""
+        columns = {name: getattr(self, name)[rows] for name in ("flux", "ivar", "wdisp", "warn")}
+        return FileBlock(**columns, first=self.first, about=[self.about[row] for row in rows])
 
 
 # --------------------------------------------------------------------------------------------------- one file
@@ -95,16 +122,6 @@ def read(path: Path) -> Spectrum:
     """One spectrum with all its pixels. Raises SanspecError where the file is missing or damaged."""
     try:
         return _read(path)
-    except Damaged as fault:
-        raise SanspecError(
-            f"{path}: {fault}; allowed: an SDSS spec file; fetch it again or leave it out"
-        ) from None
-
-
-def read_about(path: Path) -> SpecObj:
-    """What a file says of its object, without its pixels. Raises SanspecError as `read` does."""
-    try:
-        return _read_about(path)
     except Damaged as fault:
         raise SanspecError(
             f"{path}: {fault}; allowed: an SDSS spec file; fetch it again or leave it out"
@@ -122,116 +139,65 @@ def _read(path: Path) -> Spectrum:
     return Spectrum(**columns, about=_specobj(row, about.zeros))
 
 
-def _read_about(path: Path) -> SpecObj:
-    """As `read_about`; raises Damaged."""
-    with _opened(path) as handle:
-        _, (layout, position) = fitsrows.tables(handle, 2)
-        return _specobj(fitsrows.read_rows(handle, layout, position), layout.zeros)
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """A file descriptor, closed in the end. Raises Damaged where there is no such file."""
+    """A file descriptor, closed at the end. Raises Damaged where there is no such file."""
+    handle = None
     try:
         handle = packed.open_handle(Path(path))
-    except OSError as fault:
-        raise Damaged(fault.strerror.lower()) from None
-    try:
         yield handle
     except OSError as fault:
         raise Damaged(fault.strerror.lower()) from None
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
 def _require(rows: np.ndarray, names: Sequence[str], where: str) -> None:
-    """Raises Damaged where a table lacks a column or a row."""
+    """Raises Damaged where a table lacks a column or has no rows."""
     missing = sorted(set(names) - set(rows.dtype.names))
     if missing or not len(rows):
         raise Damaged(f"{where} lacks {', '.join(missing) or 'rows'}: not an SDSS spec file")
 
 
 def _specobj(rows: np.ndarray, zeros: dict[str, int]) -> SpecObj:
-    """The first row of HDU 2 in the words of the package."""
-    _require(rows, ("plate", "mjd", "fiberid", "class", "z", "z_err", "zwarning", "run2d"), "HDU 2")
-    row = rows[0]
+    """The first row of HDU 2 in the package's words. Raises Damaged where it lacks a column."""
+    _require(rows, _REQUIRED, "HDU 2")
+    row, present = rows[0], rows.dtype.names
 
     def text(name: str) -> str:
-        return bytes(row[name]).decode("latin-1").strip() if name in rows.dtype.names else ""
+        name = _COLUMNS.get(name, name)
+        return bytes(row[name]).decode("latin-1").strip() if name in present else ""
 
     def number(name: str, absent: float = np.nan) -> float:
-        return row[name].item() + zeros.get(name, 0) if name in rows.dtype.names else absent
+        name = _COLUMNS.get(name, name)
+        return row[name].item() + zeros.get(name, 0) if name in present else absent
 
     def identity(name: str) -> int:
-        """A 64-bit id, padded text in SDSS-I/II files and an integer in BOSS ones; 0 where there is none."""
-        value = (
-            text(name) if name in rows.dtype.names and rows.dtype[name].kind == "S" else str(number(name, 0))
-        )
+        """A 64-bit id: padded text in SDSS-I/II files, an integer in BOSS ones; 0 where there is none."""
+        column = _COLUMNS.get(name, name)
+        is_text = column in present and rows.dtype[column].kind == "S"
+        value = text(name) if is_text else str(number(name, 0))
         return int(value) if value.isdigit() else 0
 
-    snr = row["sn_median"][2].item() if "sn_median" in rows.dtype.names else np.nan
     return SpecObj(
         specobjid=identity("specobjid"),
-        objid=identity("bestobjid"),
-        plate=number("plate"),
-        mjd=number("mjd"),
-        fiberid=number("fiberid"),
-        run2d=text("run2d"),
-        ra=number("plug_ra"),
-        dec=number("plug_dec"),
-        z=number("z"),
-        z_err=number("z_err"),
-        zwarning=number("zwarning"),
-        kind=text("class"),
-        subclass=text("subclass"),
-        instrument=text("instrument"),
-        platequality=text("platequality"),
+        objid=identity("objid"),
+        **{name: number(name) for name in _NUMBERS},
+        **{name: text(name) for name in _TEXTS},
         specprimary=number("specprimary", 1),
         target=text("sourcetype") or text("objtype"),
-        vdisp=number("vdisp"),
-        vdisp_err=number("vdisp_err"),
-        snr_r=snr,
+        snr_r=row["sn_median"][2].item() if "sn_median" in present else np.nan,
     )
-
-
-# ---------------------------------------------------------------------------------------------------- refusal
-
-
-def refuse(about: SpecObj) -> Warn:
-    """Why a spectrum is not one of a survey galaxy: no bits where it is.
-
-    A sky fibre carries ZWARNING bit SKY or the target type SKY, whatever its class says; BOSS files have no
-    INSTRUMENT.
-    """
-    sky = bool(about.zwarning & sdss.ZWarning.SKY) or about.target.upper() == "SKY"
-    reasons = (
-        (about.instrument.upper() != "SDSS", Warn.NOT_SDSS),
-        (about.kind.upper() != "GALAXY", Warn.NOT_GALAXY),
-        (about.zwarning != 0, Warn.ZWARNING),
-        (about.platequality.lower() == "bad" or about.specprimary == 0, Warn.BAD_PLATE),
-        (sky, Warn.SKY_FIBRE),
-    )
-    return Warn(sum(bit for holds, bit in reasons if holds))
-
-
-def misnamed(about: SpecObj, path: Path) -> bool:
-    """Whether a file's ids contradict each other or its name (one not of the survey's form says nothing)."""
-    named = sdss.parse_file_name(Path(path).name)
-    inside = (about.plate, about.mjd, about.fiberid)
-    try:
-        packed = int(sdss.pack(*inside, sdss.run_number(about.run2d)))
-    except ValueError:
-        return True
-    return packed != about.specobjid or (named is not None and named != inside)
 
 
 # ------------------------------------------------------------------------------------------------- many files
 
 
-def read_many(paths: Sequence[Path], masked: int = MASKED_BITS) -> NativeBlock:
-    """Many spectra on one window of the common grid; a bad file costs its row alone.
+def read_many(paths: Sequence[Path], masked: int = MASKED_BITS) -> FileBlock:
+    """Many spectra on one window of the common grid; an unreadable file costs only its own row.
 
-    masked: bits of `and_mask` (`sdss.PixMask`) whose pixels count as bad, besides those of ivar 0.
+    masked: bits of `and_mask` (`sdss.PixMask`) whose pixels count as bad, in addition to those of ivar 0.
     """
     count = len(paths)
     flux, ivar, wdisp = (np.zeros((count, NATIVE_PIXELS)) for _ in range(3))
@@ -246,9 +212,9 @@ def read_many(paths: Sequence[Path], masked: int = MASKED_BITS) -> NativeBlock:
         except Damaged as fault:
             warn[row], faults[row] = Warn.UNREADABLE, str(fault)
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         list(pool.map(fill, range(count)))
-    return NativeBlock(flux, ivar, wdisp, about, warn, NATIVE_FIRST, faults)
+    return FileBlock(flux, ivar, wdisp, warn, NATIVE_FIRST, about, faults)
 
 
 def _place(spectrum: Spectrum, masked: int, flux: np.ndarray, ivar: np.ndarray, wdisp: np.ndarray) -> None:
@@ -256,10 +222,8 @@ def _place(spectrum: Spectrum, masked: int, flux: np.ndarray, ivar: np.ndarray, 
     if not np.isfinite(spectrum.loglam).all():
         raise Damaged("loglam holds NaN")
     index = grid.loglam_index(spectrum.loglam) - NATIVE_FIRST
-    if (
-        np.any(np.diff(index) <= 0)
-        or np.abs(spectrum.loglam - grid.LOGLAM_STEP * (index + NATIVE_FIRST)).max() > 2e-5
-    ):
+    off_grid = np.abs(spectrum.loglam - grid.LOGLAM_STEP * (index + NATIVE_FIRST)).max() > 2e-5
+    if np.any(np.diff(index) <= 0) or off_grid:
         raise Damaged("loglam is not on the 1e-4 dex grid")
     inside = (index >= 0) & (index < len(flux))
     good = np.isfinite(spectrum.flux) & np.isfinite(spectrum.ivar) & (spectrum.ivar > 0)
@@ -271,23 +235,28 @@ def _place(spectrum: Spectrum, masked: int, flux: np.ndarray, ivar: np.ndarray, 
 
 
 def read_abouts(paths: Sequence[Path]) -> Iterator[tuple[SpecObj | None, str]]:
-    """What each file says of its object, in order, with the fault of the unreadable ones (then None)."""
+    """What each file says of its object and "", in order; None and the fault where it is unreadable.
+
+    The pixels are not read.
+    """
 
     def one(path: Path) -> tuple[SpecObj | None, str]:
         try:
-            return _read_about(path), ""
+            with _opened(path) as handle:
+                _, (layout, position) = fitsrows.tables(handle, 2)
+                return _specobj(fitsrows.read_rows(handle, layout, position), layout.zeros), ""
         except Damaged as fault:
             return None, str(fault)
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         yield from pool.map(one, paths)
 
 
 def find(folder: Path) -> pd.DataFrame:
     """Every spectrum file at and below `folder`: plate, mjd, fiberid and `file` (relative), sorted by name.
 
-    Plates packed into PPPP.h5 (`sanspec.database.packed`) are listed as if their files stood in the folder PPPP.
-    Raises SanspecError where there is no such folder or nothing in it.
+    Spectra packed into PPPP.h5 (`sanspec.survey.packed`) are listed as files of the folder PPPP. Raises
+    SanspecError where there is no such folder or nothing in it.
     """
     folder = Path(folder)
     found = []

@@ -1,13 +1,12 @@
-"""Spectrum files packed by plate into HDF5, bit for bit: PPPP.h5 in place of the folder PPPP.
+"""Spectrum files packed by plate into HDF5, bit for bit: PPPP.h5 instead of the folder PPPP.
 
 Pixels are stored by column with shuffled bytes and gzip, headers and the other extensions as they are; a
 file comes out with the bytes that went in. 77 real spec-lite files of 172.8 kB take 72.6 kB each, so that the
-paper's 270,621 need 19.6 GB in place of 46.8 GB.
+paper's 270,621 need 19.6 GB instead of 46.8 GB.
 """
 
 import hashlib
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import h5py
@@ -27,7 +26,7 @@ def plate_file(path: Path) -> Path:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a spectrum, packed or not; empty where it is neither here nor whole."""
+    """SHA-256 of a spectrum, packed or not; empty where it is missing or damaged."""
     try:
         return hashlib.sha256(read_bytes(path)).hexdigest()
     except SanspecError:
@@ -64,43 +63,35 @@ def exists(path: Path) -> bool:
 
 
 def pack_plate(folder: Path) -> None:
-    """Pack the spectra in a plate's folder and drop the FITS files and, when it is empty, the folder."""
-    files = sorted(folder.glob("spec-*.fits"))
+    """Pack the spectra in a plate's folder next to those packed before, and drop the FITS files.
+
+    A file is removed only when it has been read back bit for bit, the folder only when it is empty. Raises
+    SanspecError where a file does not come back as it was.
+    """
+    files = {path.name: path for path in sorted(folder.glob("spec-*.fits"))}
+    target = folder.with_suffix(".h5")
     if files:
-        pack(files, folder.with_suffix(".h5"))
+        with store.atomic(target) as temporary, h5py.File(temporary, "w", **_COMPACT) as file:
+            if target.exists():
+                with store.arrays(target) as before:
+                    for name in set(before) - set(files):
+                        before.copy(before[name], file)
+            for path in files.values():
+                _put(file, path)
+        with h5py.File(target, "r") as file:
+            for name, path in files.items():
+                if _restored(file[name]) != path.read_bytes():
+                    raise SanspecError(f"{target} does not give back {name} as it was: is the disk sound?")
+        for path in files.values():
+            path.unlink()
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 
 def count_folder(folder: Path) -> dict[str, int]:
-    """Packed plates of a folder of spectra: their number and bytes."""
+    """Number and bytes of the packed plates in a folder of spectra."""
     files = list(folder.glob("*.h5"))
     return {"plates": len(files), "bytes": sum(path.stat().st_size for path in files)}
-
-
-def pack(files: Iterable[Path], target: Path) -> None:
-    """Put files into one HDF5 file beside those it holds already; each is read back before it is removed."""
-    files = list(files)
-    with store.atomic(target) as temporary:
-        _copy_others(target, temporary, {path.name for path in files})
-        with h5py.File(temporary, "r+", **_COMPACT) as file:
-            for path in files:
-                _put(file, path)
-    with h5py.File(target, "r") as file:
-        for path in files:
-            if _restored(file[path.name]) != path.read_bytes():
-                raise SanspecError(f"{target} does not give back {path.name} as it was: is the disk sound?")
-    for path in files:
-        path.unlink()
-
-
-def _copy_others(source: Path, target: Path, names: set[str]) -> None:
-    """A new file with the spectra of `source`, if there is one, but for `names`."""
-    with h5py.File(target, "w", **_COMPACT) as file:
-        if source.exists():
-            with store.arrays(source) as before:
-                for name in set(before) - names:
-                    before.copy(before[name], file)
 
 
 def _put(file: h5py.File, path: Path) -> None:
@@ -129,7 +120,7 @@ def _restored(group: h5py.Group) -> bytes:
 
 
 def open_handle(path: Path) -> int:
-    """A file descriptor on a spectrum, packed or not, for readers by position; close it in the end.
+    """A file descriptor on a spectrum, packed or not, for reading by position; the caller closes it.
 
     Raises OSError where there is no such file, Damaged where its packed form cannot be read.
     """
