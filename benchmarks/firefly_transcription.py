@@ -12,11 +12,11 @@ from scipy.stats import chi2 as chi2_distribution
 from scipy.stats import sigmaclip
 
 from sanspec.physics.air import air_to_vac
-from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA, LSUN
 from sanspec.physics.dust import calzetti
 from sanspec.stellar.firefly.compat import FWHM, METALS
 from sanspec.stellar.firefly.lines import VACUUM
-from sanspec.stellar.library import LSUN, Library
+from sanspec.stellar.library import Library
 
 MIXED = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 

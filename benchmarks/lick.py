@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sanspec.archive import emiles
 from sanspec.features import absorption, indices, lick
 from sanspec.physics.air import air_to_vac, vac_to_air
 from sanspec.physics.lines import INDICES
 from sanspec.spectra import grid
+from sanspec.stellar.library import open_library
 
 COUNT, LOOPED, ROUNDS = 3012, 40, 3  # spectra; those of the loop; rounds
 LAGS, FWHM, SNR = 10, 10 / 3, 25.0
@@ -32,9 +32,9 @@ LIMIT = 30.0  # seconds that all spectra may take
 
 def sample(path: Path) -> absorption.Side:
     """Redshifted populations at the resolution of prepared spectra, with correlated noise."""
-    library, rng = emiles.read_templates(path), np.random.default_rng(0)
+    library, rng = open_library(path), np.random.default_rng(0)
     wave = air_to_vac(library.lam)
-    flux = library.templates.reshape(len(wave), -1).T.astype(np.float64)
+    flux = library.flux.T
     z = rng.uniform(0.05, 0.15, COUNT)
     rows = [np.interp(grid.WAVE / (1 + shift), wave, flux[rng.integers(len(flux))]) for shift in z]
     rows = np.array(rows) / np.mean(rows, axis=1, keepdims=True)

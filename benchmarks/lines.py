@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 from astropy.io import fits
 
-from sanspec.archive import emiles
 from sanspec.config import Config, Mock
 from sanspec.features.emission import NAMES
 from sanspec.features.linetable import SEEN
@@ -57,7 +56,7 @@ def truth(templates: Path, count: int) -> dict:
     z = np.array([one.galaxy.z for one in seen])
     ids = np.arange(count).astype(np.uint64)
     spectra = features.spectra_of(preparing.smooth_spectra(native(seen), SETTINGS.prepare), ids, z)
-    stars = features.starlight_of(spectra, emiles.read_templates(templates), SETTINGS)
+    stars = features.starlight_of(spectra, open_library(templates), SETTINGS)
     lines = features.lines_of(spectra, stars, SETTINGS)
     found, inside = {}, []
     for name in NAMES:
@@ -139,7 +138,7 @@ def real(folder: Path, templates: Path) -> dict:
     ids = np.array([about.specobjid for about in part.about], np.uint64)
     z = np.array([about.z for about in part.about])
     spectra = features.spectra_of(preparing.smooth_spectra(part, SETTINGS.prepare), ids, z)
-    quick = features.starlight_of(spectra, emiles.read_templates(templates), SETTINGS)
+    quick = features.starlight_of(spectra, open_library(templates), SETTINGS)
     stars, gas_of_ppxf = fitted(spectra, templates)
     tables = {
         "ppxf": features.lines_of(spectra, stars, SETTINGS),

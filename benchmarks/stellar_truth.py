@@ -22,12 +22,12 @@ from measuring import about
 from tqdm import tqdm
 
 from sanspec import store
-from sanspec.archive.emiles import read_templates
 from sanspec.config import Firefly, Ppxf, Prepare, Stellar
+from sanspec.mock import expected as truth
 from sanspec.mock import galaxy, stars
 from sanspec.spectra.native import NativeBlock
 from sanspec.stages import ppxf
-from sanspec.stellar import results, truth
+from sanspec.stellar import results
 from sanspec.stellar.firefly import fit as firefly
 from sanspec.stellar.library import open_library
 from sanspec.stellar.spectra import Spectrum, smoothed
@@ -50,7 +50,7 @@ def main() -> None:
     settings = Stellar(
         ppxf=Ppxf(draws=DRAWS["ppxf"]), firefly=Firefly(draws=DRAWS["firefly"]), seed=args.seed
     )
-    emiles = read_templates(args.templates)
+    emiles = open_library(args.templates)
     observations = simulate(emiles, args.count, args.seed)
     expected = truth.expected(pd.DataFrame([truth_row(*item) for item in observations]), emiles)
     spectra = [(snr, s) for snr in SNR for s in noisy(observations, snr, args.seed)]

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from sanspec.config import Stellar
+from sanspec.physics.constants import LSUN
 from sanspec.spectra import grid
 from sanspec.stellar.firefly import clean, dust
 from sanspec.stellar.firefly.fit import Libraries
 from sanspec.stellar.firefly.pose import pose
-from sanspec.stellar.library import LSUN, Library
+from sanspec.stellar.library import Library
 from sanspec.stellar.spectra import Spectrum
 
 AGES = np.array([0.05, 0.15, 0.4, 1.0, 2.5, 5.0, 8.0, 12.0])

@@ -5,10 +5,9 @@ import functools
 import pytest
 
 from conftest import ROOT
-from sanspec import config
-from sanspec.archive import emiles
+from sanspec.archive.templates import fetch_library
 from sanspec.errors import SanspecError
-from sanspec.stages import measure
+from sanspec.stellar.library import Library, open_library
 
 PATHS = ROOT / "results" / "raw" / "templates" / "emiles.npz", ROOT / ".pytest_cache" / "emiles.npz"
 
@@ -20,13 +19,13 @@ def library_path():
         if path.exists():
             return path
     try:
-        measure.fetch(PATHS[-1], config.Templates())
+        fetch_library("emiles").write(PATHS[-1])
     except SanspecError as fault:
         pytest.skip(f"no E-MILES populations: {fault}")
     return PATHS[-1]
 
 
 @functools.cache
-def read_library() -> emiles.Templates:
+def read_library() -> Library:
     """The packed library."""
-    return emiles.read_templates(library_path())
+    return open_library(library_path())

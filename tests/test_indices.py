@@ -63,9 +63,7 @@ def test_windows_are_those_of_the_air_of_ppxf():
 def test_the_break_of_an_old_population_is_the_published_one():
     """10 Gyr, solar: 2.0592 at the resolution of the library (MaNGA DAP), 2.041 at that of Lick, 11.5 A."""
     library = read_library()
-    flux = library.templates[:, np.argmin(abs(library.ages - 10)), np.argmin(abs(library.metals))].astype(
-        float
-    )
+    flux = library.cube[:, np.argmin(abs(library.ages - 10)), np.argmin(abs(library.metals))].astype(float)
     near = (library.lam > 3600) & (library.lam < 4300)
     wave, flux = air_to_vac(library.lam[near]), flux[near]
     native = measure(flux, 0.0, wave=wave).value

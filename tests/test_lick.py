@@ -38,14 +38,14 @@ def population(age=10.0, metal=0.0):
     """Vacuum wavelengths and flux of one E-MILES population."""
     library = read_library()
     near = (library.lam > 3600) & (library.lam < 7000)
-    flux = library.templates[near, np.argmin(abs(library.ages - age)), np.argmin(abs(library.metals - metal))]
+    flux = library.cube[near, np.argmin(abs(library.ages - age)), np.argmin(abs(library.metals - metal))]
     return air_to_vac(library.lam[near]), flux.astype(float)
 
 
 def golden_spectrum():
     """The input of tests/golden/make_mangadap.py: vacuum wavelengths, flux, error."""
     library, air = read_library(), np.arange(3700.0, 7000.0)
-    flux = library.templates[:, np.argmin(abs(library.ages - 10)), np.argmin(abs(library.metals))]
+    flux = library.cube[:, np.argmin(abs(library.ages - 10)), np.argmin(abs(library.metals))]
     flux = np.interp(air, library.lam, flux)
     return air_to_vac(air), flux / flux.mean(), 0.01
 

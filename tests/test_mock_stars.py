@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanspec.archive.emiles import read_templates
 from sanspec.mock import stars
 from sanspec.mock.population import Population
 from sanspec.physics.air import air_to_vac, vac_to_air
 from sanspec.spectra import grid
+from sanspec.stellar.library import open_library
 from sky import emiles, tools  # noqa: F401
 
 HISTORIES = st.builds(
@@ -61,11 +61,11 @@ def test_mean_metallicity_is_the_one_asked_for():
 
 
 def test_preparing_conserves_flux_and_moves_to_vacuum(emiles, tools):  # noqa: F811
-    library = read_templates(emiles)
+    library = open_library(emiles)
     width = stars.WAVE * np.log(10) * grid.LOGLAM_STEP
     air = (library.lam > 4500) & (library.lam < 7000)
     vacuum = (air_to_vac(4500.0) < stars.WAVE) & (air_to_vac(7000.0) > stars.WAVE)
-    direct = library.templates[air, 20, 4].sum() * 0.9
+    direct = library.cube[air, 20, 4].sum() * 0.9
     ours = (tools.stars.flux.reshape(25, 6, -1)[20, 4] * width)[vacuum].sum()
     assert ours == pytest.approx(direct, rel=1e-3)
     line = tools.stars.flux.reshape(25, 6, -1)[24, 4]
@@ -74,11 +74,11 @@ def test_preparing_conserves_flux_and_moves_to_vacuum(emiles, tools):  # noqa: F
 
 
 def test_only_the_youngest_models_are_brightened(emiles, tools):  # noqa: F811
-    library = read_templates(emiles)
+    library = open_library(emiles)
     at = np.searchsorted(stars.WAVE, 5500.0)
     air = np.argmin(np.abs(library.lam - vac_to_air(5500.0)))
     ratio = tools.stars.flux.reshape(25, 6, -1)[..., at - 5 : at + 5].mean(axis=-1)
-    ratio = ratio / library.templates[air - 6 : air + 6].mean(axis=0)
+    ratio = ratio / library.cube[air - 6 : air + 6].mean(axis=0)
     assert np.allclose(ratio[0], stars.BRIGHTER, rtol=0.02) and np.allclose(ratio[1:], 1, rtol=0.02)
 
 

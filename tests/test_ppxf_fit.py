@@ -16,13 +16,13 @@ from sanspec.physics.air import air_to_vac
 from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.physics.dust import CALZETTI_RV
 from sanspec.spectra import grid
-from sanspec.stellar import gas, light, ppxf_fit
+from sanspec.stellar import gas, ppxf_fit
 from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import open_library
 from sanspec.stellar.ppxf_fit import measure, solve
 from sanspec.stellar.problem import pose, star_templates
 from sanspec.stellar.projection import derivatives
-from sanspec.stellar.spectra import Spectrum, from_file
+from sanspec.stellar.spectra import Spectrum, from_file, solar_luminosity
 
 EXAMPLES = Path(package.__file__).parent / "spectra"
 EXAMPLE = Stellar(sky_width=0, ppxf=Ppxf(wave_min=3560, wave_max=9200, age_max=16))
@@ -167,8 +167,8 @@ def test_the_mass_is_that_of_the_light(library):
     """log mass from M/L and the dereddened r-band light of the model itself."""
     solution = measure(made(library, av=0.0, snr=300), library, SETTINGS)
     problem, weights = solution.problem, solution.fit.weights[: len(library.age)]
-    luminosity = weights / problem.light @ light.band_luminosity(library)
-    unit = problem.scale * 20 * light.solar_luminosity(Z)
+    luminosity = weights / problem.light @ library.r_luminosity
+    unit = problem.scale * 20 * solar_luminosity(Z)
     assert solution.values["log_mass"] == pytest.approx(
         np.log10(solution.values["ml"] * luminosity * unit), abs=1e-6
     )

@@ -6,9 +6,10 @@ import pytest
 
 from populations import read_library
 from sanspec.errors import Warn
+from sanspec.mock import expected as truth
 from sanspec.mock import stars
 from sanspec.mock.population import Population
-from sanspec.stellar import agreement, results, truth
+from sanspec.stellar import agreement, results
 
 NAN = np.array([np.nan])
 

@@ -8,10 +8,11 @@ import pytest
 from astropy.io import fits
 
 from populations import library_path
-from sanspec.archive import index, m11
+from sanspec.archive import index
 from sanspec.errors import SanspecError
-from sanspec.stellar import library as libraries
-from sanspec.stellar.library import LSUN, open_library
+from sanspec.physics.constants import LSUN
+from sanspec.stellar import packing
+from sanspec.stellar.library import open_library
 
 LAM = 3500.0 + 0.9 * np.arange(4400)
 
@@ -48,7 +49,7 @@ def wheel(path, step=0.9):
             hdu.header.update(AGE=age, Z=z, CRVAL1=3500.0, CDELT1=step if z == 0.01 else 0.9)
             content = io.BytesIO()
             hdu.writeto(content)
-            archive.writestr(f"{m11.FOLDER}M11_age_{age}_z_{z}.fits", content.getvalue())
+            archive.writestr(f"{packing.M11_FOLDER}M11_age_{age}_z_{z}.fits", content.getvalue())
     return path
 
 
@@ -95,10 +96,10 @@ def test_the_records_folder_is_read(real_data):
 
 
 def test_m11_is_packed_trimmed_and_read_back(tmp_path):
-    library = m11.pack(wheel(tmp_path / "a.whl"))
+    library = packing.pack_m11(wheel(tmp_path / "a.whl"))
     assert (library.age.tolist(), library.metal.tolist()) == ([1.0, 1.0, 10.0], [-0.33, 0.0, 0.0])
     assert library.lam[0] >= 3550 and library.lam[-1] <= 7400 and np.allclose(library.flux, library.age)
-    libraries.write_packed(tmp_path / "m11.npz", library)
+    library.write(tmp_path / "m11.npz")
     again = open_library(tmp_path / "m11.npz")
     assert (again.name, again.imf, again.shape) == ("M11-MILES", "Salpeter 1955", None)
     assert np.array_equal(again.flux, library.flux) and np.array_equal(again.fwhm, library.fwhm)
@@ -148,10 +149,10 @@ def test_other_wrong_places(tmp_path):
 def test_wrong_wheels(tmp_path):
     (tmp_path / "text.whl").write_text("no")
     with pytest.raises(SanspecError, match="not a whole wheel"):
-        m11.pack(tmp_path / "text.whl")
+        packing.pack_m11(tmp_path / "text.whl")
     with zipfile.ZipFile(tmp_path / "empty.whl", "w") as archive:
         archive.writestr("a.txt", "")
     with pytest.raises(SanspecError, match="holds no M11-MILES models"):
-        m11.pack(tmp_path / "empty.whl")
-    with pytest.raises(SanspecError, match=r"templates_m11: text.whl has sha256 .* not 00"):
-        index.verify(tmp_path / "text.whl", "00", "sdss-mangadap==4.5.0", "templates_m11")
+        packing.pack_m11(tmp_path / "empty.whl")
+    with pytest.raises(SanspecError, match=r"templates.m11: text.whl has sha256 .* not 00"):
+        index.verify(tmp_path / "text.whl", "00", "sdss-mangadap==4.5.0", "templates.m11")

@@ -17,7 +17,6 @@ from sanspec.errors import SanspecError
 STAGES = (
     "config",
     "templates",
-    "templates-m11",
     "mock",
     "cubes",
     "query",

@@ -19,9 +19,9 @@ rule templates_m11:
     conda:
         "../../envs/base.yaml"
     params:
-        settings=section("templates_m11"),
+        settings=section("templates"),
     shell:
-        "python -m sanspec templates-m11 --config results/main/config.yaml --out {output} > {log} 2>&1"
+        "python -m sanspec templates --library m11 --config results/main/config.yaml --out {output} > {log} 2>&1"
 
 
 use rule stage as ppxf with:

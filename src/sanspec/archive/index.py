@@ -1,4 +1,4 @@
-"""Source distributions and wheels from the Python package index that this machine's pip is set up for."""
+"""Source distributions and wheels from the Python package index that pip is set up for on this machine."""
 
 import logging
 import subprocess
@@ -13,18 +13,14 @@ log = logging.getLogger(__name__)
 TIMEOUT = 600  # seconds
 
 
-def fetch(package: str, sha256: str, folder: Path, form: str = "source", setting: str = "templates") -> Path:
+def fetch(package: str, sha256: str, folder: Path, form: str, setting: str) -> Path:
     """The `source` distribution or the `wheel` of `package` ("name==version"), fetched by pip and verified.
 
-    setting: the section of the configuration that names it, for messages. pip is asked to check the hash too,
-    so that no line of an altered archive is ever run.
-    Raises SanspecError when pip is missing, or the index is out of reach, lacks it or serves other bytes.
+    setting: the setting that names a file downloaded by hand, for messages. pip checks the hash as well, so that no
+    line of an altered archive is ever run.
+    Raises SanspecError when pip is missing, or the index cannot be reached, lacks the package or serves other bytes.
     """
-    name, _, version = package.partition("==")
-    if not version:
-        raise SanspecError(
-            f"{setting}.package: got {package!r}; allowed: NAME==VERSION, one exact version, as the default"
-        )
+    name = package.partition("==")[0]
     wanted = Path(folder) / "requirement.txt"
     wanted.write_text(f"{package} --hash=sha256:{sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", _FORMS[form], name, "--require-hashes"]
@@ -43,7 +39,7 @@ def fetch(package: str, sha256: str, folder: Path, form: str = "source", setting
 _FORMS = {"source": "--no-binary", "wheel": "--only-binary"}
 
 
-def verify(archive: Path, sha256: str, package: str, setting: str = "templates") -> Path:
+def verify(archive: Path, sha256: str, package: str, setting: str) -> Path:
     """`archive`, once its SHA-256 is the stated one. Raises SanspecError when it is missing or differs."""
     try:
         found = digest(archive)
@@ -53,7 +49,7 @@ def verify(archive: Path, sha256: str, package: str, setting: str = "templates")
         ) from None
     if found != sha256:
         raise SanspecError(
-            f"{setting}: {archive.name} has sha256 {found}, not {sha256} as {setting}.sha256 says: "
+            f"{setting}: {archive.name} has sha256 {found}, not {sha256}: "
             f"not the archive of {package} that this version was tested with; {_remedy(package, setting)}"
         )
     return archive
@@ -68,16 +64,16 @@ def _pip(command: list[str], package: str, setting: str) -> None:
             f"{setting}: pip did not fetch {package} within {TIMEOUT} s; {_remedy(package, setting)}"
         ) from None
     if done.returncode:
-        reason = _reason(done.stderr + done.stdout, setting)
+        reason = _reason(done.stderr + done.stdout)
         raise SanspecError(f"{setting}: cannot fetch {package}: {reason}; {_remedy(package, setting)}")
 
 
-def _reason(output: str, setting: str) -> str:
+def _reason(output: str) -> str:
     """The line of pip's output that names the fault: of several ERROR lines the first that says why."""
     if "No module named pip" in output:
         return "this Python has no pip"
     if "DO NOT MATCH THE HASHES" in output:
-        return f"the archive's sha256 is not the one in {setting}.sha256"
+        return "the archive's sha256 is not the one this version was tested with"
     errors = [line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR: ")]
     if not errors:
         return output.strip().splitlines()[-1] if output.strip() else "pip failed without a word"
@@ -86,5 +82,5 @@ def _reason(output: str, setting: str) -> str:
 
 
 def _remedy(package: str, setting: str) -> str:
-    """What a user without the index does."""
-    return f"or download the file of {package} from PyPI by hand and name it in the setting {setting}.file"
+    """What a user without the index can do."""
+    return f"or download the file of {package} from PyPI by hand and name it in the setting {setting}"

@@ -4,7 +4,7 @@ The models below are the schema; `config.yaml` is written from them (`sanspec co
 the two equal. Every model is frozen and closed: an unknown key is an error that names the run and the key.
 """
 
-from sanspec.config.acquisition import Acquire, Http, Services, Survey, Templates, TemplatesM11
+from sanspec.config.acquisition import Acquire, Http, Services, Survey
 from sanspec.config.base import Count, Nest, Positive, Section, merge
 from sanspec.config.manual import document
 from sanspec.config.measurements import Agn, Classify, Lick, Lines, Measure, Quality, Redshift
@@ -23,7 +23,7 @@ from sanspec.config.networks import (
 from sanspec.config.products import Check, Figures
 from sanspec.config.runs import Config, dump, load, resolve, validate
 from sanspec.config.sample import Match, Mock, PixelBit, Prepare
-from sanspec.config.stellar import Firefly, Ppxf, Stellar
+from sanspec.config.stellar import Firefly, Ppxf, Stellar, Templates
 
 __all__ = [
     "NETWORKS",
@@ -61,7 +61,6 @@ __all__ = [
     "Stellar",
     "Survey",
     "Templates",
-    "TemplatesM11",
     "Train",
     "document",
     "dump",

@@ -1,4 +1,4 @@
-"""Where the galaxies and the templates come from."""
+"""Where the galaxies come from."""
 
 from pathlib import Path
 from typing import Literal
@@ -34,36 +34,6 @@ class Survey(Section):
         Path("results/raw/mock/spectra"),
         description="folder of spec-lite FITS files, PPPP/spec-PPPP-MMMMM-FFFF.fits",
     )
-
-
-class Templates(Section):
-    """Stellar population models, fetched once from the package index."""
-
-    package: str = Field("ppxf==8.2.6", description="source distribution that carries the E-MILES models")
-    sha256: str = Field(
-        "e51249d28f12eb41c6dce325a17c7bd554b546e73de930a59f7b29b02f35c8c3",
-        pattern="^[0-9a-f]{64}$",
-        description="its checksum",
-    )
-    file: Path | None = Field(
-        None, description="the source distribution where it was downloaded by hand; null: fetch it"
-    )
-    wave_min: Positive = Field(1680.0, description="first wavelength kept [Angstrom, air]")
-    wave_max: Positive = Field(12000.0, description="last wavelength kept [Angstrom, air]")
-
-
-class TemplatesM11(Section):
-    """M11-MILES populations for FIREFLY, fetched once from the package index."""
-
-    package: str = Field(
-        "sdss-mangadap==4.5.0", description="wheel that carries the M11-MILES models (Salpeter)"
-    )
-    sha256: str = Field(
-        "b8478bb24c32fe736fa6a2881805458719281862313838f8b032f3c10527ff34",
-        pattern="^[0-9a-f]{64}$",
-        description="its checksum",
-    )
-    file: Path | None = Field(None, description="the wheel where it was downloaded by hand; null: fetch it")
 
 
 class Services(Section):

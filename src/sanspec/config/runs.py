@@ -6,13 +6,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError, model_validator
 
-from sanspec.config.acquisition import Acquire, Survey, Templates, TemplatesM11
+from sanspec.config.acquisition import Acquire, Survey
 from sanspec.config.base import Section, merge
 from sanspec.config.measurements import Agn, Classify, Lick, Lines, Measure, Quality, Redshift
 from sanspec.config.networks import Generate, Train
 from sanspec.config.products import Check, Figures
 from sanspec.config.sample import Match, Mock, Prepare
-from sanspec.config.stellar import Stellar
+from sanspec.config.stellar import Stellar, Templates
 from sanspec.errors import SanspecError
 
 
@@ -21,7 +21,6 @@ class Config(Section):
 
     survey: Survey = Survey()
     templates: Templates = Templates()
-    templates_m11: TemplatesM11 = TemplatesM11()
     mock: Mock = Mock()
     acquire: Acquire = Acquire()
     match: Match = Match()

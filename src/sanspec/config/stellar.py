@@ -1,4 +1,4 @@
-"""Stellar populations: pPXF and FIREFLY."""
+"""Stellar populations: their templates, pPXF and FIREFLY."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,6 +6,17 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from sanspec.config.base import Count, Positive, Section
+
+
+class Templates(Section):
+    """Stellar population models; null: fetched from the Python package index."""
+
+    emiles: Path | None = Field(
+        None, description="ppxf-8.2.6.tar.gz downloaded by hand, which carries E-MILES; null: fetch it"
+    )
+    m11: Path | None = Field(
+        None, description="wheel of sdss-mangadap 4.5.0 downloaded by hand, with M11-MILES; null: fetch it"
+    )
 
 
 class Ppxf(Section):

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.optimize import nnls
 
-from sanspec.archive.emiles import Templates
 from sanspec.physics.air import air_to_vac
 from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.physics.dust import calzetti
 from sanspec.physics.lines import EMISSION_LINES
 from sanspec.spectra import grid
+from sanspec.stellar.library import Library
 from sanspec.stellar.lsf import smoothing
 
 FIRST, PIXELS = 35680, 3390  # of the common grid: 3698-8070 A at rest, vacuum
@@ -38,11 +38,11 @@ class Bank:
     templates: Float[np.ndarray, "vdisp population log"]
 
 
-def bank(library: Templates, fwhm: float) -> Bank:
+def bank(library: Library, fwhm: float) -> Bank:
     """The populations at the dispersions of VDISPS and a resolution of `fwhm` [Angstrom, rest frame]."""
     ages = [int(np.argmin(np.abs(library.ages - age))) for age in AGES]
     metals = [int(np.argmin(np.abs(library.metals - metal))) for metal in METALS]
-    chosen = library.templates[:, ages][:, :, metals].reshape(len(library.lam), -1).astype(np.float64)
+    chosen = library.cube[:, ages][:, :, metals].reshape(len(library.lam), -1)
     edges_in, edges = air_to_vac(grid.bin_edges(library.lam)), grid.loglam_edges(FIRST, PIXELS)
     wave = 0.5 * (edges[1:] + edges[:-1])
     excess = (fwhm**2 - np.interp(wave, library.lam, library.fwhm) ** 2) / FWHM_PER_SIGMA**2

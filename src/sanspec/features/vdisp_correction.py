@@ -16,12 +16,12 @@ import yaml
 from jaxtyping import Float
 from scipy.optimize import least_squares
 
-from sanspec.archive.emiles import Templates
 from sanspec.errors import SanspecError, Warn
 from sanspec.features import lick
 from sanspec.features.indices import Measured
 from sanspec.physics.air import air_to_vac
 from sanspec.physics.lines import INDICES
+from sanspec.stellar.library import Library
 
 CORRECTED = ("mgb", "fe5270", "fe5335", "hbeta", "dn4000")
 SCALE = 100.0  # km/s: unit of the dispersion in the fit, so that no coefficient is tiny
@@ -97,12 +97,12 @@ def slopes(
 # ---------------------------------------------------------------------------------------------------- fit
 
 
-def spectra(library: Templates) -> tuple[Float[np.ndarray, " pix"], Float[np.ndarray, "ssp pix"]]:
+def spectra(library: Library) -> tuple[Float[np.ndarray, " pix"], Float[np.ndarray, "ssp pix"]]:
     """Vacuum wavelengths [Angstrom] and mean-normalised spectra of the populations fitted."""
     ages = (library.ages >= AGES[0]) & (library.ages <= AGES[1])
     metals = (library.metals >= METALS[0]) & (library.metals <= METALS[1])
     near = (library.lam >= WAVES[0]) & (library.lam <= WAVES[1])
-    flux = library.templates[np.ix_(near, ages, metals)].astype(np.float64).reshape(int(near.sum()), -1).T
+    flux = library.cube[np.ix_(near, ages, metals)].reshape(int(near.sum()), -1).T
     return air_to_vac(library.lam[near]), flux / flux.mean(axis=1, keepdims=True)
 
 

@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from sanspec.archive.emiles import read_templates
 from sanspec.config import Config
 from sanspec.errors import SanspecError
 from sanspec.figures import populations, style
-from sanspec.stellar import results, truth
+from sanspec.mock import expected as truth
+from sanspec.stellar import results
+from sanspec.stellar.library import open_library
 from sanspec.store import read_table
 
 INPUTS = ("ppxf", "firefly", "truth", "templates", "objects")
@@ -50,7 +51,7 @@ def read(inputs: Mapping[str, Path], code: str, settings: Config) -> pd.DataFram
     table = results.read(inputs[code])
     sky = read_table(inputs["truth"])
     sky = sky[sky["specobjid"].isin(table["specobjid"])]
-    expected = truth.expected(sky, read_templates(inputs["templates"])) if len(sky) else pd.DataFrame()
+    expected = truth.expected(sky, open_library(inputs["templates"])) if len(sky) else pd.DataFrame()
     if not len(expected):
         return pd.DataFrame()
     linear = code == "firefly" and settings.stellar.firefly.averages == "linear"

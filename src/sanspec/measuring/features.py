@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, UInt64
 
-from sanspec.archive import emiles
 from sanspec.classes import diagnostics, spectralclass
 from sanspec.config import Config
 from sanspec.errors import Warn
@@ -14,6 +13,7 @@ from sanspec.features import absorption, emission, indices, lick, linetable, sta
 from sanspec.physics.lines import INDICES
 from sanspec.spectra import grid
 from sanspec.spectra.preparing import SmoothedBlock
+from sanspec.stellar.library import Library
 
 Z_STEP = 0.05  # range of redshifts that shares one bank of populations: its resolution is at rest
 WORDS = {"class": diagnostics.CLASSES, "region": diagnostics.REGIONS, "whan": diagnostics.WHAN}
@@ -85,7 +85,7 @@ def missing(values: Float[np.ndarray, " gal"]) -> np.ndarray:
 
 
 def starlight_of(
-    spectra: Spectra, populations: emiles.Templates | None, settings: Config
+    spectra: Spectra, populations: Library | None, settings: Config
 ) -> Float[np.ndarray, "gal pix"]:
     """The quick stellar continua of spectra; NaN without populations or redshift."""
     result = np.full(spectra.flux.shape, np.nan)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from sanspec import store
-from sanspec.archive import emiles
 from sanspec.config import Config
 from sanspec.measuring import features, files, populations
 from sanspec.products import prepared, samples
@@ -42,7 +41,7 @@ class Tools:
     """What files are measured with: eigenspectra; populations of quick continua, and a library for pPXF, or None."""
 
     eigenspectra: Templates
-    populations: emiles.Templates | None = None
+    populations: Library | None = None
     library: Library | None = None
 
 

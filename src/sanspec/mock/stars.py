@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from sanspec.archive.emiles import Templates
 from sanspec.mock.population import Population
 from sanspec.physics.air import air_to_vac
 from sanspec.physics.constants import FWHM_PER_SIGMA
 from sanspec.physics.dust import CARDELLI_RV, calzetti, cardelli
 from sanspec.spectra.grid import LOGLAM_STEP, bin_edges, loglam_edges, rebin
+from sanspec.stellar.library import Library
 
 FIRST, PIXELS = 33800, 6810  # rest frame: 2399-11508 A, vacuum, 1e-4 dex
 SKY_FIRST, SKY_PIXELS = 34550, 6200  # observed frame, for the filters: 2851-11885 A
@@ -46,15 +46,14 @@ class Stars:
     sigma: Float[np.ndarray, " pix"]
 
 
-def prepare(library: Templates) -> Stars:
+def prepare(library: Library) -> Stars:
     """The library rebinned, flux conserved, from air to the vacuum log grid of the rest frame."""
     edges = air_to_vac(bin_edges(library.lam))
-    models = library.templates.reshape(library.lam.size, -1).T.astype(float)
-    flux = rebin(edges, models, loglam_edges(FIRST, PIXELS))
+    flux = rebin(edges, library.flux.T, loglam_edges(FIRST, PIXELS))
     flux[: library.metals.size] *= BRIGHTER
     fwhm = np.interp(WAVE, air_to_vac(library.lam), library.fwhm)
     sigma = fwhm / FWHM_PER_SIGMA / (WAVE * np.log(10) * LOGLAM_STEP)
-    return Stars(flux.astype(np.float32), library.masses.ravel(), library.ages, library.metals, sigma)
+    return Stars(flux.astype(np.float32), library.mass, library.ages, library.metals, sigma)
 
 
 def formed(history: Population, lookback: Float[np.ndarray, " edge"]) -> Float[np.ndarray, " edge"]:

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from sanspec.archive.emiles import read_templates
 from sanspec.config import Mock
 from sanspec.mock import catalogue, checks, defects, files, galaxy, image, pipeline, speclite, stars, truth
 from sanspec.mock.galaxy import Instruments, Observation
 from sanspec.mock.identity import Identity, Sky, identify
 from sanspec.mock.spectrum import Spectrum
+from sanspec.stellar.library import open_library
 from sanspec.store import provenance, write_json, write_table
 
 CHUNK = 16  # galaxies handed to a worker at a time
@@ -55,7 +55,7 @@ class Record:
 
 def instruments(templates: Path, settings: Mock) -> Instruments:
     """Templates, filters and redshift window as every worker holds them."""
-    library = stars.prepare(read_templates(templates))
+    library = stars.prepare(open_library(templates))
     return Instruments(library, stars.filter_weights(), settings.z_min, settings.z_max)
 
 
@@ -167,7 +167,7 @@ def write(settings: Mock, templates: Path, out: Path, workers: int) -> tuple[pd.
     Raises SanspecError when the templates cannot be read or `out` cannot be written.
     """
     kinds = defects.assign(settings.galaxies, settings.defects, settings.seed)
-    read_templates(templates)  # a fault of the user's is told before any worker starts
+    open_library(templates)  # a fault of the user's is told before any worker starts
     meta = provenance("mock", settings.model_dump(mode="json"), simulated=True)
     with files.appearing(Path(out)) as folder:
         job = Job(settings, Path(templates).resolve(), folder.resolve() / "spectra", tuple(kinds))

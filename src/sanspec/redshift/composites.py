@@ -5,13 +5,13 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import ndtr
 
-from sanspec.archive import emiles
 from sanspec.physics import dust
 from sanspec.physics.air import air_to_vac
 from sanspec.physics.constants import C_KMS
 from sanspec.physics.lines import LINE_GROUPS, LineGroup
 from sanspec.redshift.eigenfit import Templates
 from sanspec.spectra import grid
+from sanspec.stellar.library import Library
 
 FIRST, PIXELS = (
     33945,
@@ -25,7 +25,7 @@ GAS_SIGMA = 110.0  # width of the emission lines, instrument included [km/s]
 PIXEL_KMS = C_KMS * np.log(10.0) * grid.LOGLAM_STEP
 
 
-def eigenspectra(library: emiles.Templates, components: int) -> Templates:
+def eigenspectra(library: Library, components: int) -> Templates:
     """`components` stellar vectors, of no mean subtracted, and one vector for each group of emission lines.
 
     Each has unit length. The stellar ones are principal components of `composites`, each weighted alike.
@@ -39,11 +39,11 @@ def eigenspectra(library: emiles.Templates, components: int) -> Templates:
     return Templates(grid.LOGLAM_STEP * np.arange(FIRST, FIRST + PIXELS), vectors)
 
 
-def composites(library: emiles.Templates) -> Float[np.ndarray, "composite log"]:
+def composites(library: Library) -> Float[np.ndarray, "composite log"]:
     """Dusty composite populations of every history, metallicity, reddening and velocity dispersion."""
     edges = grid.loglam_edges(FIRST, PIXELS)
     weights = np.stack([history(library.ages, start, fade) for start in STARTS for fade in FADES])
-    mixed = np.einsum("ha,lam->hml", weights, library.templates).reshape(-1, len(library.lam))
+    mixed = np.einsum("ha,lam->hml", weights, library.cube).reshape(-1, len(library.lam))
     stars = grid.rebin(air_to_vac(grid.bin_edges(library.lam)), mixed, edges)
     curve = dust.calzetti(0.5 * (edges[1:] + edges[:-1]))
     screens = [10 ** (-0.4 * ebv * curve) for ebv in REDDENINGS]

@@ -3,10 +3,10 @@
 import logging
 
 from sanspec import config, options, store
-from sanspec.archive import emiles
 from sanspec.errors import SanspecError
 from sanspec.features import vdisp_correction as correction
 from sanspec.physics.constants import FWHM_PER_SIGMA
+from sanspec.stellar.library import open_library
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def run(args) -> None:
     """Fit, test on mixtures that were not fitted, take a user's coefficients in their place, write."""
     settings = config.load(args.config)
     fwhm = resolution(settings.prepare)
-    wave, flux = correction.spectra(emiles.read_templates(args.templates))
+    wave, flux = correction.spectra(open_library(args.templates))
     values = correction.broadened(wave, flux, correction.VDISPS, fwhm)
     fitted = {name: correction.fit(values[name], correction.VDISPS) for name in correction.CORRECTED}
     tested = correction.held_out({name: one for name, (one, _) in fitted.items()}, wave, flux, fwhm)

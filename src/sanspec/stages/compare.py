@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from sanspec import config, options, store
-from sanspec.archive import emiles
 from sanspec.classes import predictors
 from sanspec.features import emission, starlight
 from sanspec.products import samples
 from sanspec.spectra import grid
+from sanspec.stellar.library import open_library
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def run(args) -> None:
     test = samples.read_sample(args.spectra, "test")
     observed = observations(args.spectra, test)
     resolution = float(np.median(observed.lsf[:, grid.WAVE.size // 2] / (1 + test.z)))
-    populations = starlight.bank(emiles.read_templates(args.templates), resolution)
+    populations = starlight.bank(open_library(args.templates), resolution)
     sides = [(predictors.OBSERVED, observed), *predictions(args, test, observed)]
     table = pd.concat(
         [predictors.measure(kind, test.specobjid, side, populations, settings) for kind, side in sides],

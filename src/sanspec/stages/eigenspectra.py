@@ -7,10 +7,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sanspec import config, options, store
-from sanspec.archive import emiles
 from sanspec.errors import SanspecError
 from sanspec.products import samples
 from sanspec.redshift import composites, eigen, eigenfit
+from sanspec.stellar.library import open_library
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def run(args) -> None:
     if args.spectra:
         found, facts = of_sample(args.spectra, settings.redshift)
     else:
-        library = emiles.read_templates(args.templates)
+        library = open_library(args.templates)
         found, facts = (
             composites.eigenspectra(library, settings.measure.components),
             {"source": "E-MILES composites"},

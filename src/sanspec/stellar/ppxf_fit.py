@@ -9,13 +9,13 @@ from ppxf.ppxf import ppxf
 from sanspec.config import Stellar
 from sanspec.errors import Warn
 from sanspec.physics.dust import CALZETTI_RV  # pPXF's dust is A_V, ours E(B-V)
-from sanspec.stellar import gas, light
+from sanspec.stellar import gas
 from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import Library
 from sanspec.stellar.problem import V_MOST, Problem, pose
 from sanspec.stellar.projection import Projection, derivatives, formal_errors, project
 from sanspec.stellar.results import LINES
-from sanspec.stellar.spectra import Spectrum
+from sanspec.stellar.spectra import Spectrum, solar_luminosity
 
 START = {"stars": (0.0, 150.0), "balmer": (0.0, 100.0), "forbidden": (0.0, 100.0)}  # V and sigma [km/s]
 VDISP_RANGE = {"stars": (5.0, 600.0), "balmer": (5.0, 300.0), "forbidden": (5.0, 300.0)}  # sigma [km/s]
@@ -74,7 +74,7 @@ def properties(problem: Problem, weights: Float[np.ndarray, " ssp"], av: tuple, 
     formed = weights / problem.light
     total, mass = weights.sum(), formed.sum()
     known = total > 0
-    unit = problem.scale * spectrum.norm * light.solar_luminosity(spectrum.z)
+    unit = problem.scale * spectrum.norm * solar_luminosity(spectrum.z)
     stars = float(formed @ library.mass)
     values = {
         "v": kinematics[0],
@@ -85,7 +85,7 @@ def properties(problem: Problem, weights: Float[np.ndarray, " ssp"], av: tuple, 
         "metal_mass": formed @ library.metal / mass if known else np.nan,
         "ebv_stars": av[0] / CALZETTI_RV,
         "ebv_gas": av[1] / CALZETTI_RV,
-        "ml": stars / (formed @ light.band_luminosity(library)) if known else np.nan,
+        "ml": stars / (formed @ library.r_luminosity) if known else np.nan,
         "log_mass": np.log10(stars * unit) if known and stars * unit > 0 else np.nan,
         "log_mass_formed": np.log10(mass * unit) if known and mass * unit > 0 else np.nan,
     }

@@ -8,6 +8,7 @@ wavelengths, and both are freed of the Milky Way's dust in front of their one po
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from jaxtyping import Bool, Float, UInt64
 from sanspec import store
 from sanspec.config import Prepare, Stellar
 from sanspec.errors import SanspecError, Warn
-from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA, LSUN
+from sanspec.physics.cosmology import COSMOLOGY
 from sanspec.products import samples
 from sanspec.spectra import grid
 from sanspec.spectra.native import NativeBlock
@@ -25,6 +27,17 @@ from sanspec.stellar.foreground import transmission
 from sanspec.stellar.results import KINDS
 from sanspec.survey.specfile import MASKED_BITS, read_many
 from sanspec.survey.specfile import read as read_file
+
+FLUX_UNIT = 1e-17  # erg/s/cm2/Angstrom
+
+
+@lru_cache(maxsize=4096)
+def solar_luminosity(z: float) -> float:
+    """Rest-frame Lsun/Angstrom of a flux density of 1e-17 erg/s/cm2/Angstrom observed at redshift z; NaN for z <= 0."""
+    if z <= 0:
+        return np.nan
+    distance = COSMOLOGY.luminosity_distance(z).to_value("cm")
+    return FLUX_UNIT * 4 * np.pi * distance**2 * (1 + z) / LSUN
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float
 
 from sanspec.config import Firefly
-from sanspec.stellar import light
 from sanspec.stellar.firefly import dust, filtered, populations, tree
 from sanspec.stellar.firefly.calibration import ebv_error, error
 from sanspec.stellar.firefly.pose import Problem
+from sanspec.stellar.spectra import solar_luminosity
 
 CHILDREN = 1000  # combinations kept at most in one iteration of the filtered fit
 
@@ -162,4 +162,4 @@ def absolute(ebv: float, curve: Float[np.ndarray, " pix"]) -> float:
 
 def luminosity(problem: Problem) -> float:
     """Lsun/Angstrom of one unit of the spectrum's flux, rest frame; NaN where its norm is unknown."""
-    return light.solar_luminosity(problem.spectrum.z) * problem.spectrum.norm
+    return solar_luminosity(problem.spectrum.z) * problem.spectrum.norm

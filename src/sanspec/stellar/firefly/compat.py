@@ -14,11 +14,11 @@ from scipy.sparse import csr_array
 
 from sanspec.config import Firefly
 from sanspec.physics.air import air_to_vac
-from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
+from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA, LSUN
 from sanspec.stellar.firefly import dust, kernels, lines, tree
 from sanspec.stellar.firefly.pose import oldest
 from sanspec.stellar.firefly.profile import Interval, profile
-from sanspec.stellar.library import LSUN, Library
+from sanspec.stellar.library import Library
 
 FWHM = 2.55  # resolution of M11-MILES in the released code [Angstrom]
 METALS = {-1.30: -1.35}  # [Z/H] in the templates' files, and what the released code takes it for

@@ -8,7 +8,6 @@ from jaxtyping import Bool, Float
 from sanspec.stellar.firefly.filtered import noise_scale, slow_part
 from sanspec.stellar.firefly.shares import search
 from sanspec.stellar.library import Library
-from sanspec.stellar.light import band_luminosity
 
 MODES = 20  # cosine modes (half waves) of the flux calibration
 BITS = 2.0  # penalties ln N for each population: its share, and which one it is
@@ -49,7 +48,7 @@ def columns(
     age, metal = np.log10(library.age[young]), library.metal[young]
     if averages == "linear":
         age, metal = 10.0**age, 10.0**metal
-    left, light = library.mass[young], band_luminosity(library)[young]
+    left, light = library.mass[young], library.r_luminosity[young]
     return np.column_stack([age, metal, mass, mass * age, mass * metal, mass * left, mass * light])
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from sanspec.archive.emiles import Templates
 from sanspec.mock import stars
 from sanspec.mock.population import Population
 from sanspec.physics.dust import calzetti
 from sanspec.scores.metrics import finite
+from sanspec.stellar.library import Library
 
 QUANTITIES = ("log_age_light", "metal_light", "ebv_stars", "vdisp")
 V_BAND = (5070.0, 5950.0)  # vacuum [Angstrom]; where light is weighed, as in the fits
@@ -23,7 +23,7 @@ K_V = float(calzetti(np.array([5500.0]))[0])  # A_V per E(B-V)
 ODD = ("defect",)  # columns that mark an object that is not what it seems
 
 
-def expected(truth: pd.DataFrame, library: Templates) -> pd.DataFrame:
+def expected(truth: pd.DataFrame, library: Library) -> pd.DataFrame:
     """`specobjid` and, by the names of QUANTITIES, what a fit of the fibre's light should find.
 
     `log_age_linear` and `metal_linear` are logs of the light-weighted mean age and metallicity (FIREFLY's
