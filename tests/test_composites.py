@@ -53,7 +53,7 @@ def test_the_vectors_span_populations_that_they_were_not_made_of(library):
     assert gram == pytest.approx(np.eye(8), abs=1e-10)
     assert np.linalg.norm(templates.vectors, axis=1) == pytest.approx(np.ones(8 + len(LINE_GROUPS)))
     edges = air_to_vac(grid.bin_edges(library.lam))
-    one = library.cube[:, -6, 4] + 0.2 * library.templates[:, 12, 2]  # an old and a young one, no history
+    one = library.cube[:, -6, 4] + 0.2 * library.cube[:, 12, 2]  # an old and a young one, no history
     spectrum = grid.rebin(edges, one, grid.loglam_edges(composites.FIRST, composites.PIXELS))
     optical = templates.loglam > np.log10(3500)
     basis = templates.vectors[:8, optical].T

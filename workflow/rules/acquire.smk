@@ -19,9 +19,11 @@ rule templates:
     conda:
         "../../envs/base.yaml"
     params:
+        library="emiles",
         settings=section("templates"),
     shell:
-        "python -m sanspec templates --config results/main/config.yaml --out {output} > {log} 2>&1"
+        "python -m sanspec templates --library {params.library} --config results/main/config.yaml"
+        " --out {output} > {log} 2>&1"
 
 
 rule mock:

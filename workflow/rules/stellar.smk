@@ -7,7 +7,7 @@ Each code runs as `stellar.shards` jobs of one process and one thread. FIREFLY t
 """
 
 
-rule templates_m11:
+use rule templates as templates_m11 with:
     """M11-MILES stellar population models, fetched from the package index, verified and packed."""
     output:
         protected("results/raw/templates/m11_miles.npz"),
@@ -15,13 +15,9 @@ rule templates_m11:
         "results/raw/logs/templates_m11.log",
     benchmark:
         "results/raw/benchmarks/templates_m11.tsv"
-    retries: 1
-    conda:
-        "../../envs/base.yaml"
     params:
+        library="m11",
         settings=section("templates"),
-    shell:
-        "python -m sanspec templates --library m11 --config results/main/config.yaml --out {output} > {log} 2>&1"
 
 
 use rule stage as ppxf with:
