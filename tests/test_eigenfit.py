@@ -104,5 +104,5 @@ def test_another_file_is_refused_in_one_line(tmp_path):
     with pytest.raises(SanspecError, match="holds no eigenspectra"):
         eigenfit.read_templates(tmp_path / "other.h5")
     (tmp_path / "cut.h5").write_bytes(b"\x89HDF")
-    with pytest.raises(SanspecError, match="not a whole HDF5"):
+    with pytest.raises(SanspecError, match="not a complete HDF5"):
         eigenfit.read_templates(tmp_path / "cut.h5")

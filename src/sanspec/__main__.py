@@ -1,4 +1,4 @@
-"""The command line: `sanspec STAGE --config FILE ...`; one lazily imported module per stage.
+"""The command line: `sanspec STAGE --config FILE ...`. Only the module of that stage is imported.
 
 Exit status: 0 done; 1 a fault of ours (with traceback); 2 a fault the user can mend (one line).
 """
@@ -14,48 +14,20 @@ from types import ModuleType
 from sanspec import options
 from sanspec.errors import SanspecError
 
+# In the order of a run: fetch or simulate, prepare, train, generate, measure, report; then `measure` for other files.
 STAGES = (
-    "config",
-    "templates",
-    "mock",
-    "cubes",
-    "query",
-    "spectra",
-    "inspect",
-    "cutouts",
-    "status",
-    "match",
-    "prepare",
-    "train",
-    "generate",
-    "baselines",
-    "eigenspectra",
-    "redshift",
-    "indices",
-    "ppxf",
-    "firefly",
-    "stellar-merge",
-    "broadening",
-    "lick",
-    "starlight",
-    "lines",
-    "classify",
-    "agn",
-    "compare",
-    "bimodality",
-    "table",
-    "validate",
-    "quality",
-    "figure",
-    "summary",
-    "runs",
-    "check",
+    *("config", "templates", "mock"),
+    *("cubes", "query", "spectra", "inspect", "cutouts", "status"),
+    *("match", "prepare", "train", "generate", "baselines"),
+    *("eigenspectra", "redshift", "indices", "ppxf", "firefly", "stellar-merge"),
+    *("broadening", "lick", "starlight", "lines", "classify", "agn", "compare", "bimodality", "table"),
+    *("validate", "quality", "figure", "summary", "runs", "check"),
     "measure",
 )
 
 
 def usage() -> str:
-    """Every stage with the first line of its docstring, read without importing it."""
+    """Every stage with the first line of its docstring, read from the file without importing it."""
     folder, width = Path(__file__).with_name("stages"), max(map(len, STAGES))
     lines = ["usage: sanspec STAGE [options]    (sanspec STAGE --help for its options)", ""]
     for name in STAGES:
@@ -65,12 +37,12 @@ def usage() -> str:
 
 
 def module(name: str) -> str:
-    """The module of a stage."""
+    """Name of a stage's module."""
     return name.replace("-", "_")
 
 
 def arguments(name: str, stage: ModuleType) -> argparse.ArgumentParser:
-    """The parser of a stage: the files that it needs (`FILES`), those it may be given (`OPTIONAL`), its own options."""
+    """The parser of a stage: files that it needs (`FILES`), files that it accepts (`OPTIONAL`), its own options."""
     parser = argparse.ArgumentParser(prog=f"sanspec {name}", description=stage.__doc__.splitlines()[0])
     options.add(parser, getattr(stage, "FILES", {}))
     options.add(parser, getattr(stage, "OPTIONAL", {}), required=False)

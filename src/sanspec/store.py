@@ -1,19 +1,19 @@
 """The only reader and writer of arrays and tables: units, shapes, provenance, atomic writes.
 
 Tables are `.ecsv` (units, meta; TOPCAT) or `.parquet` (pandas, TOPCAT); arrays are HDF5, every dataset with the
-attributes `unit`, `axes` and `description`; numbers are JSON. Whatever is written appears whole or not at all.
+attributes `unit`, `axes` and `description`; numbers are JSON. A file appears whole or not at all.
 """
 
 import errno
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import h5py
 import numpy as np
@@ -34,45 +34,34 @@ _DISK = {
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; renamed onto it when the block ends well, removed when it does not.
+    """A temporary path in the folder of `path`: renamed to `path` if the block succeeds, removed if it fails.
 
     Raises SanspecError (one line) when the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary.touch()
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as fault:
-        if _disk_code(fault) in _DISK:
+        if reason := _disk_fault(fault):
             raise SanspecError(
-                f"cannot write {path}: {_DISK[_disk_code(fault)]}; free some space or change folder, then rerun"
+                f"cannot write {path}: {reason}; free some space or change folder, then rerun"
             ) from None
         raise
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    """The process's umask (readable only by setting it)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _disk_code(fault: OSError) -> int | None:
-    """The errno of a fault; h5py puts it in the message alone."""
+def _disk_fault(fault: OSError) -> str | None:
+    """What is wrong with the disk; None for any other fault. h5py states the errno in its message only."""
     if fault.errno is not None:
-        return fault.errno
-    return next((code for code in _DISK if f"errno = {code}" in str(fault)), None)
+        return _DISK.get(fault.errno)
+    return next((reason for code, reason in _DISK.items() if f"errno = {code}" in str(fault)), None)
 
 
 def digest(path: Path) -> str:
@@ -82,7 +71,7 @@ def digest(path: Path) -> str:
 
 
 def provenance(stage: str, settings: Mapping | None = None, **facts: Any) -> dict:
-    """What a product's header says of its making: stage, version, UTC time, settings, further facts."""
+    """The header of a product: the stage that made it, version, UTC time, settings, further facts."""
     made = {
         "stage": stage,
         "sanspec": __version__,
@@ -95,13 +84,13 @@ def provenance(stage: str, settings: Mapping | None = None, **facts: Any) -> dic
 
 
 def write_json(path: Path, numbers: Any) -> None:
-    """JSON with sorted keys left as given; NaN and infinities become null."""
+    """Write JSON, keys in the order given; NaN and infinities become null."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(_jsonable(numbers), indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises SanspecError when it is missing or not JSON."""
+    """The content of a JSON file. Raises SanspecError when it is missing or not JSON."""
     try:
         return json.loads(Path(path).read_text())
     except OSError as fault:
@@ -113,7 +102,7 @@ def read_json(path: Path) -> Any:
 
 
 def _jsonable(value: Any) -> Any:
-    """numpy, paths and non-finite floats as JSON has them."""
+    """A value as JSON holds it: numpy converted, paths as text, non-finite floats as null."""
     if isinstance(value, Mapping):
         return {str(key): _jsonable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
@@ -135,7 +124,7 @@ def _jsonable(value: Any) -> Any:
 def write_table(
     path: Path, table: pd.DataFrame, units: Mapping[str, str] | None = None, meta: Mapping | None = None
 ) -> None:
-    """A table as ECSV or Parquet (by suffix), units by column name, `meta` in the header."""
+    """Write a table as ECSV or Parquet (by suffix), with units by column name and `meta` in the header."""
     units, meta = dict(units or {}), _jsonable(dict(meta or {}))
     missing = set(units) - set(table.columns)
     if missing:
@@ -153,7 +142,7 @@ def write_table(
 
 
 def _column(series: pd.Series) -> np.ndarray:
-    """A pandas column as astropy takes it: text as str, everything else as it is."""
+    """A pandas column as astropy expects it: text as str, everything else unchanged."""
     return (
         series.to_numpy(dtype=str)
         if series.dtype == object or pd.api.types.is_string_dtype(series)
@@ -189,7 +178,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 @contextmanager
 def create(path: Path, meta: Mapping) -> Iterator[h5py.File]:
-    """A new HDF5 file to fill with `put`; it appears at `path` when the block ends well."""
+    """A new HDF5 file to fill with `put`; it appears at `path` when the block succeeds."""
     with atomic(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["provenance"] = json.dumps(_jsonable(dict(meta)))
         yield file
@@ -206,9 +195,9 @@ def put(
     dtype: Any = None,
     rows: int = 1,
 ) -> h5py.Dataset:
-    """One dataset with its unit, axes ("gal pix") and description.
+    """Create a dataset with its unit, axes ("gal pix") and description.
 
-    Give `data`, or `shape` and `dtype` for one that is filled later in blocks of `rows` objects (then chunked so).
+    Give `data`, or `shape` and `dtype` to fill it later in blocks of `rows` objects; it is then chunked by block.
     """
     if data is None:
         chunks = (min(rows, shape[0]), *shape[1:]) if shape[0] else None
@@ -217,21 +206,21 @@ def put(
         dataset = group.create_dataset(name, data=data)
     if len(axes.split()) != dataset.ndim:
         raise ValueError(f"{name}: axes {axes!r} do not match shape {dataset.shape}")
-    Unit(unit)  # an unknown unit is a fault of ours, found here
+    Unit(unit)  # raises on an unknown unit
     dataset.attrs.update(unit=unit, axes=axes, description=description)
     return dataset
 
 
 @contextmanager
 def arrays(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file opened for reading. Raises SanspecError when it is missing or damaged."""
+    """An HDF5 file open for reading. Raises SanspecError when it is missing or damaged."""
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError:
         raise SanspecError(f"no file {path}: run the rule that makes it") from None
     except OSError as fault:
         raise SanspecError(
-            f"{path} is not a whole HDF5 file ({fault}): delete it and rerun the rule that makes it"
+            f"{path} is not a complete HDF5 file ({fault}): delete it and rerun the rule that makes it"
         ) from None
     with file:
         yield file

@@ -1,4 +1,4 @@
-"""The base of all settings: closed, frozen sections and common types."""
+"""What all settings share: closed, frozen sections and common types."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -16,7 +16,7 @@ class Section(BaseModel):
 
 
 class Nest(Section):
-    """A section of sections. One given in part keeps the defaults of its place, not those of its class."""
+    """A section of sections. A subsection given in part keeps the defaults of its place, not those of its class."""
 
     @model_validator(mode="before")
     @classmethod

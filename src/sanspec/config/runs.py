@@ -1,4 +1,4 @@
-"""All settings of a run: named runs resolved, files read, faults in one line."""
+"""All settings of a run: named runs resolved, files read and written, faults in one line."""
 
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class Config(Section):
 
 
 def validate(settings: Any, run: str = "main") -> Config:
-    """Settings checked, or one line that names the run, the key, what it holds and what is allowed."""
+    """The settings, checked. Raises SanspecError: one line with the run, the key, its value and what is allowed."""
     if not isinstance(settings, dict):
         raise SanspecError(f"config: run {run!r}: expected a mapping of sections, got {settings!r}")
     try:
@@ -70,7 +70,7 @@ def validate(settings: Any, run: str = "main") -> Config:
 
 
 def _keys(path: tuple) -> list[str]:
-    """Names allowed at `path` of the settings tree."""
+    """The keys that are allowed at `path` of the settings tree."""
     model: Any = Config
     for part in path:
         field = getattr(model, "model_fields", {}).get(str(part))
@@ -79,7 +79,7 @@ def _keys(path: tuple) -> list[str]:
 
 
 def resolve(settings: dict) -> dict[str, Config]:
-    """Every run by name: `main`, then one per entry of `runs`, each its overrides laid over main and checked."""
+    """Every run by name, checked: `main`, then each entry of `runs` with its overrides laid over main."""
     if not isinstance(settings or {}, dict):
         raise SanspecError(f"config: expected a mapping of sections, got {settings!r}")
     settings = dict(settings or {})
@@ -101,19 +101,57 @@ def resolve(settings: dict) -> dict[str, Config]:
 
 
 def load(path: Path) -> Config:
-    """Settings of one run from a YAML file (with no `runs` in it), checked."""
+    """The settings of one run from a YAML file, checked; its named `runs` are left out."""
     try:
         settings = yaml.safe_load(Path(path).read_text())
     except OSError as fault:
         raise SanspecError(f"config: cannot read {path}: {fault.strerror}; give --config FILE") from None
     except yaml.YAMLError as fault:
         raise SanspecError(f"config: {path} is not YAML: {fault}") from None
-    settings = dict(settings or {}) if isinstance(settings, dict) or settings is None else settings
     if isinstance(settings, dict):
         settings.pop("runs", None)
-    return validate(settings)
+    return validate({} if settings is None else settings)
 
 
 def dump(config: Config) -> str:
     """Settings as plain YAML, for `results/<run>/config.yaml`."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+HEAD = """\
+# sanspec: every setting of a run, with its default. Written by `sanspec config`; a test keeps it equal to
+# src/sanspec/config. Change values here, lay an overlay over them (--configfile config/paper.yaml), or add
+# named runs at the end.
+"""
+TAIL = """
+# Named runs: each is main with a few settings changed; its products are under results/<name>/.
+# runs:
+#   observed_norm:
+#     prepare: {norm_frame: observed}
+runs: {}
+"""
+
+
+def document() -> str:
+    """The default `config.yaml`: every setting with its value and its meaning, written from the models."""
+    blocks = [_block(name, section, Config.model_fields[name].description) for name, section in Config()]
+    return "\n".join([HEAD, *blocks]) + TAIL
+
+
+def _block(
+    name: str, section: Section, text: str | None, depth: int = 0, inherited: dict | None = None
+) -> str:
+    """One section as commented YAML, recursively, without the settings that equal the inherited ones."""
+    pad, lines, values = "  " * depth, [], section.model_dump(mode="json")
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        if isinstance(value, Section):
+            above = dict(getattr(section, section.inherits.get(key, ""), ()))
+            lines.append(_block(key, value, field.description, depth + 1, above))
+        elif key not in (inherited or {}) or inherited[key] != value:
+            plain = yaml.safe_dump(values[key], default_flow_style=True, width=1000)
+            lines.append(
+                f"{pad}  {key}: {plain.strip().removesuffix('...').strip()}  # {field.description}\n"
+            )
+    text = text or (section.__doc__ or "").splitlines()[0]
+    return "".join([f"{pad}{name}:{'' if lines else ' {}'}  # {text}\n", *lines])

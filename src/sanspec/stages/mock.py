@@ -5,7 +5,7 @@ import logging
 import os
 
 from sanspec import config, options
-from sanspec.errors import explain
+from sanspec.errors import SanspecError
 from sanspec.mock import survey
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,9 @@ def cores() -> int:
 def run(args: argparse.Namespace) -> None:
     """Simulate and write; checks of the population that fail are told, not fatal."""
     if args.workers < 1:
-        raise explain("mock: --workers", args.workers, "1 or more", "leave it out to use every core")
+        raise SanspecError(
+            f"mock: --workers: got {args.workers}; allowed: 1 or more; leave it out to use every core"
+        )
     settings = config.load(args.config).mock
     truth, found = survey.write(settings, args.templates, args.out, args.workers)
     spoilt = int((truth["defect"] != "").sum())
