@@ -12,7 +12,7 @@ import toy
 from sanspec.config import RegressorSettings, Train
 from sanspec.errors import SanspecError
 from sanspec.nets import build, data, loop
-from sanspec.nets.ema import Average
+from sanspec.nets.loop import Average
 
 SMALL = {"batch": 16, "warmup": 3, "encoder_widths": (8, 16), "components": 8, "hidden": 32}
 

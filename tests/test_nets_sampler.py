@@ -86,7 +86,7 @@ def test_ddpm_matches_the_posterior_of_the_forward_process():
     """
     x = torch.full((200_000, 1), 3.0)
     normal = lambda: torch.randn(x.shape, generator=torch.Generator().manual_seed(1))  # noqa: E731
-    step = sampler.ddpm(lambda x, noise: torch.ones_like(x), x, [2.0, 1.0], normal)
+    step = sampler.SAMPLERS["ddpm"](lambda x, noise: torch.ones_like(x), x, [2.0, 1.0], normal)
     assert float(step.mean()) == pytest.approx(1.5, abs=0.01) and float(step.var()) == pytest.approx(
         0.75, rel=0.01
     )

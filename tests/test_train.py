@@ -127,7 +127,7 @@ def test_two_processes_train_one_network_and_end_on_sigterm_with_a_state_that_on
 def test_what_a_training_costs_is_said_before_it_starts(sky, tmp_path, caplog):
     caplog.set_level("INFO")
     assert main(command(sky, tmp_path)) == 0
-    told = next(line for line in caplog.messages if "GFLOP a galaxy" in line)
+    told = next(line for line in caplog.messages if "GFLOP per galaxy" in line)
     assert all(word in told for word in ("M parameters", "FLOP in all", "about", "GB of memory"))
     assert caplog.messages.index(told) < next(
         k for k, line in enumerate(caplog.messages) if "step 15" in line

@@ -1,6 +1,4 @@
-"""Networks by name, and their checkpoints: weights in safetensors with everything needed to rebuild them in
-its header.
-"""
+"""Networks by name, and their checkpoints: safetensors, with all that is needed to rebuild them in the header."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -20,15 +18,12 @@ from sanspec.nets.diffusion import CoarseDiffusion, FineDiffusion
 from sanspec.nets.regressor import Regressor
 
 SHARED = ("bin", "crop")  # settings of `train` that shape every network's input
-RETIRED = {
-    "clip": 1.0,
-    "levels": 1,
-}  # former settings of a network, now constants, in headers of older weights
+RETIRED = {"clip": 1.0, "levels": 1}  # former settings, now constants, in the headers of older weights
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the data look like.
+    """Grids of the spectra, size and statistics of the images.
 
     size: pixels along an image's side. statistics: `softening`, `mean`, `std` per band (statistics.json).
     wave, coarse_wave: vacuum Angstrom, observed frame.
@@ -41,7 +36,7 @@ class Layout:
 
 
 def build(name: str, train: Train, layout: Layout) -> nn.Module:
-    """The network `name` with fresh weights from torch's global generator."""
+    """The network `name` with initial weights drawn from torch's global generator."""
     settings: NetworkSettings = getattr(train, name)
     common = settings, train, layout.statistics, layout.size
     wave, coarse_wave = (
@@ -58,20 +53,21 @@ def build(name: str, train: Train, layout: Layout) -> nn.Module:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Trainable numbers."""
+    """Number of trainable parameters."""
     return sum(weight.numel() for weight in model.parameters())
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
-    """A safetensors file with a JSON header under the key `sanspec`, written whole or not at all."""
+    """A safetensors file with a JSON header under the key `sanspec`, written atomically."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with store.atomic(path) as temporary:
         save_file(plain, temporary, metadata={"sanspec": json.dumps(header)})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """What `write_tensors` wrote. Raises SanspecError when the file is missing, cut short or another
-    program's.
+    """Tensors and header that `write_tensors` wrote.
+
+    Raises SanspecError when the file is missing, truncated or of another program.
     """
     if not Path(path).exists():
         raise SanspecError(f"no checkpoint {path}: run the rule that trains it")
@@ -90,8 +86,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 
 def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Weights and buffers into a model. Raises SanspecError naming the first tensor that is missing or of
-    another shape.
+    """Load weights and buffers into a model.
+
+    Raises SanspecError naming the first tensor that is missing, unknown or of another shape.
     """
     own = model.state_dict()
     for name in sorted(own.keys() ^ tensors.keys()):
@@ -105,7 +102,7 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def save(path: Path, name: str, model: nn.Module, train: Train, layout: Layout) -> None:
-    """Weights of a trained network."""
+    """Write the weights of a trained network with its settings and layout."""
     header = {
         "network": name,
         "settings": getattr(train, name).model_dump(mode="json"),
@@ -116,7 +113,7 @@ def save(path: Path, name: str, model: nn.Module, train: Train, layout: Layout) 
 
 
 def load(path: Path, name: str, train: Train | None = None) -> tuple[nn.Module, Layout]:
-    """A trained network ready to use, and the layout of its data.
+    """A trained network ready to use, and the layout of its data; settings newer than it take their defaults.
 
     Raises SanspecError when the checkpoint is damaged, of another network, or trained with other settings
     than `train`.
@@ -126,16 +123,23 @@ def load(path: Path, name: str, train: Train | None = None) -> tuple[nn.Module, 
         raise SanspecError(
             f"{path} holds the network {header.get('network')!r}, not {name!r}: give the right file"
         )
-    held, layout = _described(path, name, header)
+    try:
+        own = {key: value for key, value in header["settings"].items() if RETIRED.get(key) != value}
+        held, layout = Train.model_validate({name: own, **header["shared"]}), Layout(**header["layout"])
+    except (ValidationError, KeyError, TypeError) as fault:
+        reason = str(fault).splitlines()[0]
+        raise SanspecError(
+            f"{path} was written by another version of sanspec ({reason}): train again"
+        ) from None
     if train is not None:
-        _same_settings(path, name, held, train)
+        _refuse_other_settings(path, name, held, train)
     model = build(name, held, layout)
     fill(model, tensors, path)
     return model.eval().requires_grad_(False), layout
 
 
-def _same_settings(path: Path, name: str, old: Train, train: Train) -> None:
-    """Refuses a checkpoint of another preset, naming the first setting that differs."""
+def _refuse_other_settings(path: Path, name: str, old: Train, train: Train) -> None:
+    """Raise SanspecError if a network was trained with other settings, naming the first that differs."""
     wanted, held = (
         getattr(each, name).model_dump(mode="json") | {key: getattr(each, key) for key in SHARED}
         for each in (train, old)
@@ -147,19 +151,6 @@ def _same_settings(path: Path, name: str, old: Train, train: Train) -> None:
                 f"{path} was trained with {section}.{key}={held.get(key)!r}, the settings say "
                 f"{wanted.get(key)!r}: train again or use the settings of that run"
             )
-
-
-def _described(path: Path, name: str, header: dict) -> tuple[Train, Layout]:
-    """The settings and the layout in a checkpoint's header; settings newer than it have their defaults."""
-    try:
-        own = {key: value for key, value in header["settings"].items() if RETIRED.get(key) != value}
-        train = Train.model_validate({name: own, **header["shared"]})
-        return train, Layout(**header["layout"])
-    except (ValidationError, KeyError, TypeError) as fault:
-        reason = str(fault).splitlines()[0]
-        raise SanspecError(
-            f"{path} was written by another version of sanspec ({reason}): train again"
-        ) from None
 
 
 def load_all(

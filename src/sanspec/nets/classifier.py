@@ -1,4 +1,4 @@
-"""Active or not, directly from the image: a baseline for the lines of generated spectra."""
+"""Classification of images as active or not: a baseline for the emission lines of generated spectra."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,9 +8,8 @@ from tqdm import tqdm
 
 from sanspec.config import Agn, NetworkSettings, Train
 from sanspec.nets.data import Galaxies, augment, rows_of_step, seed_of
-from sanspec.nets.ema import Average
 from sanspec.nets.encoders import ImageEncoder
-from sanspec.nets.loop import CLIP, optimiser_of, rate_at
+from sanspec.nets.loop import CLIP, Average, optimiser_of, rate_at
 
 BATCH = 256  # images classified at a time
 
@@ -27,17 +26,18 @@ class Classifier(nn.Module):
         return self.head(self.encoder(galaxies)[1])[:, 0]
 
 
-def network_settings(settings: Agn) -> NetworkSettings:
-    """The classifier's own settings in the form that all networks' have."""
-    own = {"steps": settings.steps, "batch": settings.batch, "rate": settings.rate}
-    return NetworkSettings(encoder_widths=settings.widths, warmup=min(20, settings.steps), dropout=0.2, **own)
-
-
 def fit(
     galaxies: Galaxies, active: Bool[Tensor, " gal"], statistics: dict, settings: Agn, train: Train
 ) -> Classifier:
-    """A classifier trained on labelled galaxies for the cross entropy; weights averaged over the steps."""
-    own = network_settings(settings)
+    """A classifier trained on labelled galaxies with the cross-entropy loss; its weights are a moving average."""
+    own = NetworkSettings(
+        steps=settings.steps,
+        batch=settings.batch,
+        rate=settings.rate,
+        warmup=min(20, settings.steps),
+        encoder_widths=settings.widths,
+        dropout=0.2,
+    )
     torch.manual_seed(seed_of(settings.seed, "classifier"))
     model = Classifier(own, train, statistics, galaxies.images.shape[-1])
     model.encoder.fit(galaxies)
@@ -58,6 +58,6 @@ def fit(
 
 @torch.inference_mode()
 def probability(model: Classifier, galaxies: Galaxies) -> Float[Tensor, " gal"]:
-    """Probability of an active nucleus, by galaxy."""
+    """Probability of an active nucleus, per galaxy."""
     rows = torch.arange(len(galaxies)).split(BATCH)
     return torch.cat([torch.sigmoid(model(galaxies.take(part))) for part in rows])

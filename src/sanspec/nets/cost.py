@@ -1,12 +1,12 @@
-"""What a training will cost, told before it starts: parameters, floating-point operations, memory, time.
+"""Cost of a training, estimated before it starts: parameters, floating-point operations, memory, time.
 
-Operations are counted by torch on tensors without content (`meta`), so that the count itself takes no
-arithmetic; time is measured on a trial step of a copy of the network.
+torch counts the operations on tensors without data (`meta`), which takes no arithmetic; the time is measured on a
+trial step of a copy of the network.
 """
 
 import copy
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -18,14 +18,14 @@ from sanspec.nets import parallel
 from sanspec.nets.build import count_parameters
 from sanspec.nets.data import Galaxies
 
-COPIES = 6  # of the weights: themselves, gradient, Adam's two moments, average, best
-TRIAL = 2e11  # floating-point operations of a trial step on a CPU, at most
+COPIES = 6  # of the weights in memory: weights, gradient, Adam's two moments, average, best
+TRIAL = 2e11  # maximum floating-point operations of a trial step on a CPU
 
 
 @dataclass(frozen=True)
 class Count:
-    """Work of a network per galaxy: floating-point operations (2 a multiply-add) of the forward pass and of a
-    whole training step, bytes kept for the backward pass in single precision.
+    """Work per galaxy: floating-point operations (2 per multiply-add) of the forward pass and of a whole training
+    step, and bytes kept for the backward pass in single precision.
     """
 
     forward: float
@@ -35,8 +35,10 @@ class Count:
 
 @dataclass(frozen=True)
 class Cost:
-    """A whole training, on `devices` devices; memory of each of them, upper bounds in bytes, `measured` by
-    CUDA in the trial step (0 without); seconds without validations.
+    """Cost of a whole training on `devices` devices.
+
+    seconds: without validations. bytes_*: upper bounds per device, except `bytes_measured`, CUDA's peak in the trial
+    step (0 on a CPU).
     """
 
     parameters: int
@@ -50,23 +52,19 @@ class Cost:
     bytes_measured: int
     devices: int
 
-    def record(self) -> dict:
-        """As plain numbers."""
-        return asdict(self)
-
     def __str__(self) -> str:
         total = self.bytes_network + self.bytes_data + self.bytes_kept
         parts = (("network", self.bytes_network), ("data", self.bytes_data), ("activations", self.bytes_kept))
         memory = ", ".join(f"{size / 1e9:.2g} {name}" for name, size in parts)
         return (
-            f"{self.parameters / 1e6:.2f} M parameters, {self.flop_per_galaxy / 1e9:.3g} GFLOP a galaxy and "
+            f"{self.parameters / 1e6:.2f} M parameters, {self.flop_per_galaxy / 1e9:.3g} GFLOP per galaxy and "
             f"step, {self.flop:.2e} FLOP in all; about {_duration(self.seconds)} at "
             f"{self.flop_per_second / 1e9:.3g} GFLOP/s; up to {total / 1e9:.2g} GB of memory ({memory})"
         )
 
 
 def _duration(seconds: float) -> str:
-    """Seconds as a reader takes them in."""
+    """Seconds in a readable unit."""
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
@@ -74,7 +72,7 @@ def _duration(seconds: float) -> str:
 
 
 def count(model: nn.Module, galaxies: Galaxies) -> Count:
-    """Operations and memory per galaxy of a training step, counted on two galaxies without content."""
+    """Operations and memory per galaxy of a training step, counted on two galaxies without data."""
     rows = torch.arange(2) % len(galaxies)
     batch = galaxies.take(rows).to("meta")
     empty = copy.deepcopy(model).to("meta").train()
@@ -95,8 +93,9 @@ def count(model: nn.Module, galaxies: Galaxies) -> Count:
 
 
 def estimate(model: nn.Module, galaxies: Galaxies, settings: NetworkSettings, train: Train) -> Cost:
-    """The cost of a training on the device where `model` and `galaxies` lie. Raises SanspecError when a batch
-    does not fit into its memory.
+    """Cost of a training on the device that holds `model` and `galaxies`.
+
+    Raises SanspecError when a batch does not fit into its memory.
     """
     work, ranks = count(model, galaxies), parallel.ranks()
     share = parallel.batch_size(settings.batch, len(galaxies)) // ranks
@@ -119,26 +118,21 @@ def estimate(model: nn.Module, galaxies: Galaxies, settings: NetworkSettings, tr
 
 
 def trial(model: nn.Module, batch: Galaxies, precision: str) -> tuple[float, int]:
-    """Seconds of a training step (loss and gradients) on a copy of the network, and CUDA's peak memory."""
-    device = batch.images.device
+    """Seconds of a training step (loss and gradients) on a copy of the network, and CUDA's peak memory [byte]."""
+    device, cuda = batch.images.device, batch.images.is_cuda
     model = copy.deepcopy(model).train()
+    wait = torch.cuda.synchronize if cuda else lambda device: None
     try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), parallel.alone():
-            for _ in range(2):  # the first finds memory and chooses kernels
-                _wait(device)
+        with torch.random.fork_rng([device] if cuda else []), parallel.alone():
+            for _ in range(2):  # the first step allocates memory and chooses kernels
+                wait(device)
                 start = time.perf_counter()
                 with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                     loss = model.loss(batch)
                 loss.backward()
-                _wait(device)
+                wait(device)
                 seconds = time.perf_counter() - start
     except torch.OutOfMemoryError:
         asked = f"a batch share of {len(batch)} galaxies"
         raise SanspecError(f"{device}: {asked} does not fit into its memory; lower batch") from None
-    return seconds, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-
-
-def _wait(device: torch.device) -> None:
-    """Until the device has done what it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return seconds, torch.cuda.max_memory_allocated(device) if cuda else 0

@@ -1,11 +1,12 @@
 """One training loop for all networks.
 
-What happens at a step is a function of (seed, network, step): which galaxies, their symmetries, the noise,
-dropout. A training that is killed and resumed from its last checkpoint therefore runs through the same
-numbers. Of several processes each takes its rows of every batch (`parallel`); the first validates and writes.
+A step is a function of (seed, network, step): which galaxies it takes, their symmetries, the noise, the dropout. A
+training that is killed and resumed from its last checkpoint therefore reproduces the same numbers. Each of several
+processes takes its rows of every batch (`parallel`); the first one validates and writes.
 """
 
 import contextlib
+import copy
 import logging
 import math
 import signal
@@ -22,18 +23,40 @@ from sanspec.errors import SanspecError
 from sanspec.nets import checkpoint, parallel
 from sanspec.nets.checkpoint import Progress
 from sanspec.nets.data import Galaxies, augment, rows_of_step, seed_of
-from sanspec.nets.ema import Average
 
 log = logging.getLogger(__name__)
 
 VALID_BATCH = 256
 CLIP = 1.0  # maximum norm of the gradient
-TERMINATED = 143  # exit status of a process that ended on SIGTERM
+TERMINATED = 143  # exit status of a process terminated by SIGTERM
 Score = Callable[[nn.Module], dict[str, float]]  # further scores of a network at a validation
 
 
+class Average:
+    """Exponential moving average of a network's weights: what is validated, kept and sampled from.
+
+    Buffers are copied, because running variances do not average. The decay is warmed up as
+    min(decay, (step + 1) / (step + 10)), so that the initial weights are soon forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.model, self.decay = copy.deepcopy(model).eval().requires_grad_(False), decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after `step` (counted from 0)."""
+        share = 1 - min(self.decay, (step + 1) / (step + 10))
+        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), share)
+        for own, other in zip(self.model.buffers(), model.buffers()):
+            own.copy_(other)
+
+    def copied(self) -> dict[str, Tensor]:
+        """A copy of its weights and buffers."""
+        return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+
 def rate_at(step: int, settings: NetworkSettings) -> float:
-    """Learning rate of a step: linear warm-up, then constant or a half cosine to 0."""
+    """Learning rate of a step: linear warm-up, then constant or half a cosine to 0."""
     rise = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
     fall = 0.5 * (1 + math.cos(math.pi * step / settings.steps)) if settings.schedule == "cosine" else 1.0
     return settings.rate * rise * fall
@@ -50,7 +73,7 @@ def optimiser_of(model: nn.Module, settings: NetworkSettings) -> torch.optim.Opt
 
 @contextlib.contextmanager
 def on_sigterm() -> Iterator[list]:
-    """A list that is filled when SIGTERM arrives, so that the step under way can end in peace."""
+    """A list that SIGTERM appends to, so that the current step can be completed."""
     arrived: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: arrived.append(number))
     try:
@@ -60,7 +83,7 @@ def on_sigterm() -> Iterator[list]:
 
 
 class Trainer:
-    """A network on its way from fresh weights to the best ones by the validation metric."""
+    """Training of a network, from its initial weights to those with the best validation metric."""
 
     def __init__(
         self,
@@ -72,8 +95,8 @@ class Trainer:
         identity: dict,
         score: Score | None = None,
     ):
-        """identity: what must be equal for a resumed training to be the same one (settings, data). score: gives
-        further scores of the averaged network, beside those of its own `validate`.
+        """identity: settings and data that a resumed training must share. score: returns further scores of the
+        averaged network, added to those of its own `validate`.
         """
         self.name, self.train, self.galaxies, self.score = name, train, galaxies, score
         self.settings: NetworkSettings = getattr(train, name)
@@ -83,7 +106,7 @@ class Trainer:
         self.batch_size = parallel.batch_size(self.settings.batch, len(galaxies))
         self.average = Average(self.model, self.settings.ema)
         self.optimiser = optimiser_of(self.model, self.settings)
-        self.best = _copied(self.average.model)
+        self.best = self.average.copied()
         self.valid = [valid.take(rows) for rows in torch.arange(len(valid)).split(VALID_BATCH)]
         self.progress = Progress()
 
@@ -93,8 +116,9 @@ class Trainer:
         return self.settings.metric.removeprefix("-") or self.model.metric
 
     def run(self, state: Path | None = None, writer=None) -> nn.Module:
-        """The network with its best weights. `state`: a file to resume from and to keep; `writer`: of
-        TensorBoard.
+        """Train; return the network with its best weights.
+
+        state: file to resume from and to write checkpoints to. writer: of TensorBoard.
         """
         if state is not None and state.exists():
             self.restore(state)
@@ -158,33 +182,33 @@ class Trainer:
         return rows_of_step(len(self.galaxies), self.batch_size, seed, step)
 
     def batch(self, step: int) -> Galaxies:
-        """This process's galaxies of a step, their images turned and cropped."""
+        """This process's galaxies of a step, with their images augmented."""
         seed = seed_of(self.train.seed, self.name)
         generator = torch.Generator().manual_seed(seed_of(seed, "augment", step))
         own = self.galaxies.take(parallel.rows(self.rows(step)))
         return augment(own, self.train.symmetries, self.train.crop, generator)
 
     def guard(self) -> None:
-        """Raises SanspecError when a loss or a gradient since the last look is not finite, naming step and
-        galaxies.
-        """
+        """Raise SanspecError if a loss or gradient since the last record is not finite, naming step and galaxies."""
         for step, loss, norm in self.progress.pending:
             if not (math.isfinite(float(loss)) and math.isfinite(float(norm))):
                 values = f"loss {float(loss):g}, gradient norm {float(norm):g}"
                 raise SanspecError(f"{self.name}: {values} at step {step}; {self._blame(step)}")
 
     def _blame(self, step: int) -> str:
-        """Which galaxies made a step's numbers non-finite, or that none did, and the remedy."""
+        """Cause and remedy of a step that is not finite: galaxies of its batch, or divergence."""
         batch = self.galaxies.take(self.rows(step))
         ids = batch.specobjid.tolist()
-        bad = [number for number, finite in zip(ids, _finite_rows(batch)) if not finite]
+        parts = [part for part in (batch.images, batch.coarse, batch.fine) if part is not None]
+        finite = torch.stack([part.isfinite().flatten(1).all(1) for part in parts]).all(0).tolist()
+        bad = [number for number, good in zip(ids, finite) if not good]
         if bad:
             return f"its batch holds NaN or infinity in specobjid {bad[:3]}: prepare again"
         rate = f"train.{self.name}.rate={self.settings.rate:g}"
         return f"its batch (specobjid {ids[0]} and {len(ids) - 1} more) is finite: diverged; lower {rate}"
 
     def record(self, writer) -> None:
-        """Means since the last record onto the learning curve, and to TensorBoard."""
+        """Add the means since the last record to the learning curve and to TensorBoard."""
         if not self.progress.pending:
             return
         self.guard()
@@ -201,9 +225,9 @@ class Trainer:
         _to_tensorboard(writer, "train", point)
 
     def validate(self, writer) -> None:
-        """Scores of the averaged weights on the validation galaxies; the best weights by the metric are kept.
+        """Score the averaged weights on the validation galaxies; keep the weights with the best metric.
 
-        Raises SanspecError when the metric asked for is none of the scores.
+        Raises SanspecError when the chosen metric is none of the scores.
         """
         scores = parallel.of_first(self.scores() if parallel.rank() == 0 else None)
         if self.metric not in scores:
@@ -220,48 +244,37 @@ class Trainer:
         if value < progress.best_value or progress.best_step < 0:
             progress.best_value, progress.best_step, progress.waited = value, progress.step, 0
             progress.best_value = value if math.isfinite(value) else math.inf
-            self.best = _copied(self.average.model)
+            self.best = self.average.copied()
         said = ", ".join(f"{key} {scores[key]:.5g}" for key in scores)
         log.info("%s: step %d: %s", self.name, progress.step, said)
 
     def scores(self) -> dict[str, float]:
-        """All scores of the averaged weights; the random state is left as it was."""
+        """All scores of the averaged weights; the random state is preserved."""
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.inference_mode(), torch.random.fork_rng(devices=devices), parallel.alone():
             further = self.score(self.average.model) if self.score else {}
             return self.average.model.validate(self.valid) | further
 
     def exhausted(self) -> bool:
-        """Whether patience with a metric that no longer improves has run out."""
+        """Whether the metric has not improved for `patience` validations."""
         return 0 < self.settings.patience <= self.progress.waited
 
     def store(self, path: Path) -> None:
-        """All that a resumed training needs, written by the first process."""
+        """Write all that a resumed training needs; the first process writes."""
         self.guard()
         if parallel.rank() == 0:
             held = self.model, self.average.model, self.best, self.optimiser
             checkpoint.write(path, *held, self.progress, self.identity)
 
     def restore(self, path: Path) -> None:
-        """Continue from a stored state. Raises SanspecError when it is of other settings or data."""
+        """Continue from a stored state. Raises SanspecError if it is of other settings or data."""
         held = self.model, self.average.model, self.optimiser
         self.best, self.progress = checkpoint.read(path, *held, self.identity)
         log.info("%s: resumed at step %d", self.name, self.progress.step)
 
 
-def _copied(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of a model's weights and buffers."""
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-def _finite_rows(batch: Galaxies) -> list[bool]:
-    """Which galaxies of a batch hold finite numbers alone."""
-    parts = [part for part in (batch.images, batch.coarse, batch.fine) if part is not None]
-    return torch.stack([part.isfinite().flatten(1).all(1) for part in parts]).all(0).tolist()
-
-
 def _to_tensorboard(writer, group: str, point: dict) -> None:
-    """One point of each curve."""
+    """Write one point of each curve."""
     if writer is not None:
         for key, value in point.items():
             if key != "step":

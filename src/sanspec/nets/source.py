@@ -1,14 +1,14 @@
-"""Which code trained a network: a digest of the source, so that weights of other code can be told."""
+"""Digest of the source code that weights depend on, so that `sanspec check` can name weights of other code."""
 
 import ast
 import hashlib
 from pathlib import Path
 
-ROOTS = ("build", "loop")  # the modules that make and train networks; those they import count too
+ROOTS = ("build", "loop")  # the modules that build and train networks; what they import counts too
 
 
 def files() -> list[Path]:
-    """The source files of this package that weights depend on, found by reading imports."""
+    """Source files of this package that weights depend on, found by following imports."""
     folder = Path(__file__).parent
     found, queue = set(), [folder / f"{root}.py" for root in ROOTS]
     while queue:
@@ -16,18 +16,12 @@ def files() -> list[Path]:
         if path in found or not path.exists():
             continue
         found.add(path)
-        queue += [folder / f"{name}.py" for name in _imported(path)]
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("sanspec.nets."):
+                inside = node.module.removeprefix("sanspec.nets").removeprefix(".")
+                names = [inside] if inside else [name.name for name in node.names]
+                queue += [folder / f"{name}.py" for name in names]
     return sorted(found)
-
-
-def _imported(path: Path) -> list[str]:
-    """Names of modules of this package that a file imports."""
-    names = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("sanspec.nets."):
-            inside = node.module.removeprefix("sanspec.nets").removeprefix(".")
-            names += [inside] if inside else [name.name for name in node.names]
-    return names
 
 
 def digest() -> str:

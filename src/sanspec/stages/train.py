@@ -124,7 +124,7 @@ def _train(args, settings: config.Config, device: str) -> None:
         "valid_galaxies": len(valid),
         "lost": lost,
         "parameters": price.parameters,
-        "cost": price.record(),
+        "cost": asdict(price),
         "metric": trainer.metric,
     }
     _record(args, shared, trainer.progress, facts | _environment(device), time.monotonic() - started)
