@@ -151,6 +151,6 @@ def write_settings(folder: Path) -> Path:
     settings.write_text(
         f"survey:\n  cubes: {folder}/sdss.npz\n  catalogue: {folder}/catalogue.csv\n"
         f"  spectra: {folder}/spectra\n"
-        "prepare: {test: 0.2, valid: 0.1, chunk: 7}\n"
+        "prepare: {test: 0.2, valid: 0.1}\n"
     )
     return settings

@@ -12,7 +12,8 @@ from sanspec.archive import download, place
 from sanspec.archive.session import Session
 from sanspec.database.query import NAMES
 from sanspec.errors import SanspecError
-from sanspec.survey import cubes, cutouts, inspection
+from sanspec.physics.constants import PIXEL_SCALE
+from sanspec.survey import cubes, inspection
 
 pytest_plugins = "loopback_fixtures"
 
@@ -254,5 +255,5 @@ def test_the_sample_is_spread_and_exact(galaxies):
 def test_an_aperture_holds_what_it_should():
     """A flat image of s nanomaggies a pixel holds s pi 1.5^2/0.396^2 in 3 arcsec."""
     flat = np.full((1, 64, 64, 5), 0.5, np.float32)
-    expected = 22.5 - 2.5 * np.log10(0.5 * np.pi * 1.5**2 / cutouts.PIXEL**2)
+    expected = 22.5 - 2.5 * np.log10(0.5 * np.pi * 1.5**2 / PIXEL_SCALE**2)
     assert np.allclose(inspection.fluxes(flat), expected, atol=0.02)

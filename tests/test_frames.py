@@ -21,7 +21,8 @@ from sanspec.archive.frames import Frames, Place
 from sanspec.archive.session import Refused, Session
 from sanspec.archive.skyserver import SkyServer
 from sanspec.errors import SanspecError
-from sanspec.survey import cubes, cutouts, inspection
+from sanspec.physics import constants
+from sanspec.survey import cubes, inspection
 from sanspec.survey.fitsrows import Damaged
 
 pytest_plugins = "loopback_fixtures"
@@ -312,4 +313,4 @@ def test_files_of_two_surveys_are_told_apart(loopback, tmp_path, sky, capsys):
     files = ["--cubes", sky / "sdss.npz", "--catalogue", tmp_path / "other.csv", "--out", tmp_path / "i.json"]
     assert main(["inspect", "--config", str(config), *map(str, files)]) == 2
     assert "of one survey" in capsys.readouterr().err
-    assert cutouts.PIXEL == 0.396
+    assert constants.PIXEL_SCALE == 0.396

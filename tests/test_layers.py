@@ -22,10 +22,8 @@ STANDING = {
     ("products", "nets"),
     ("redshift", "archive"),
     ("scores", "features"),
-    ("spectra", "survey"),
     ("stellar", "archive"),
     ("stellar", "mock"),
-    ("survey", "database"),
 }
 
 

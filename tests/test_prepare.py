@@ -9,6 +9,7 @@ from sanspec import store
 from sanspec.__main__ import main
 from sanspec.errors import Warn
 from sanspec.products import prepared
+from sanspec.stages import prepare
 
 FIBERS = range(1, 31)
 NAMES = {
@@ -186,7 +187,7 @@ def test_a_spectrum_that_vanishes_after_matching_costs_its_row(survey):
 @pytest.mark.parametrize("covariance", ["test", "none"])
 def test_the_covariance_may_be_stored_for_the_test_split_or_not_at_all(done, survey, covariance):
     settings = survey / "config.yaml"
-    settings.write_text(settings.read_text().replace("chunk: 7", f"chunk: 7, covariance: {covariance}"))
+    settings.write_text(settings.read_text().replace("valid: 0.1", f"valid: 0.1, covariance: {covariance}"))
     assert run(survey) == 0
     with store.arrays(paths(done)["spectra"]) as whole, store.arrays(paths(survey)["spectra"]) as part:
         assert ("correlation" in part) == (covariance == "test")
@@ -197,9 +198,8 @@ def test_the_covariance_may_be_stored_for_the_test_split_or_not_at_all(done, sur
             assert not part["correlation"][:][~test].any()
 
 
-def test_the_chunk_size_changes_nothing(done, survey):
-    settings = survey / "config.yaml"
-    settings.write_text(settings.read_text().replace("chunk: 7", "chunk: 64"))
+def test_the_chunk_size_changes_nothing(done, survey, monkeypatch):
+    monkeypatch.setattr(prepare, "CHUNK", 7)
     assert run(survey) == 0
     with store.arrays(paths(done)["spectra"]) as first, store.arrays(paths(survey)["spectra"]) as second:
         for name in set(first) - {"log_flux_mean", "coarse_log_flux_mean"}:
@@ -230,8 +230,8 @@ def test_cubes_in_another_unit_are_noticed(survey, caplog):
     [
         (("test: 0.2", "test: 30"), "leave no training object"),
         (("test: 0.2", "test: 1.5"), "fraction below 1"),
-        (("chunk: 7", "chunk: 0"), "greater than or equal to 1"),
-        (("chunk: 7", "norm_min: 7000"), "must be below norm_max"),
+        (("valid: 0.1", "fwhm: 0"), "greater than 0"),
+        (("valid: 0.1", "norm_min: 7000"), "must be below norm_max"),
     ],
 )
 def test_settings_that_cannot_be_are_one_line(done, survey, capsys, change, message):

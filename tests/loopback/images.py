@@ -17,8 +17,8 @@ from scipy import ndimage
 from loopback.fields import number_of
 from loopback.server import Reply, Request, Route
 from loopback.sky import Sky
+from sanspec.physics.constants import PIXEL_SCALE
 from sanspec.survey import cubes
-from sanspec.survey.cutouts import PIXEL
 
 SHAPE, OVERLAP = (192, 256), 64
 SKY_NOISE = 0.002  # nanomaggies a pixel: what a frame adds to the noise of the cube
@@ -30,7 +30,7 @@ def cutout_wcs(ra: float, dec: float, side: int = cubes.SIDE) -> WCS:
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval, wcs.wcs.crpix = [ra, dec], [(side + 1) / 2, (side + 1) / 2]
-    wcs.wcs.cdelt = [-PIXEL / 3600, PIXEL / 3600]
+    wcs.wcs.cdelt = [-PIXEL_SCALE / 3600, PIXEL_SCALE / 3600]
     return wcs
 
 
@@ -43,7 +43,7 @@ def field_wcs(number: int, step: int, ra: float, dec: float) -> WCS:
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval, wcs.wcs.crpix = [ra, dec], [129.3, y + 1]
-    wcs.wcs.cd = PIXEL / 3600 * np.array([[parity * cosine, -sine], [parity * sine, cosine]])
+    wcs.wcs.cd = PIXEL_SCALE / 3600 * np.array([[parity * cosine, -sine], [parity * sine, cosine]])
     return wcs
 
 

@@ -22,8 +22,8 @@ from sanspec.archive.skyserver import SkyServer
 from sanspec.config import Acquire
 from sanspec.database.query import Column
 from sanspec.errors import SanspecError
+from sanspec.physics.constants import PIXEL_SCALE
 from sanspec.survey.cubes import BANDS, SIDE
-from sanspec.survey.cutouts import PIXEL
 from sanspec.survey.fitsrows import Damaged
 
 RADIUS = 3.0  # arcsec: how far an object may stand from the position given for it
@@ -131,7 +131,7 @@ def target_wcs(ra: float, dec: float) -> WCS:
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval, wcs.wcs.crpix = [ra, dec], [(SIDE + 1) / 2, (SIDE + 1) / 2]
-    wcs.wcs.cdelt = [-PIXEL / 3600, PIXEL / 3600]
+    wcs.wcs.cdelt = [-PIXEL_SCALE / 3600, PIXEL_SCALE / 3600]
     return wcs
 
 

@@ -9,8 +9,8 @@ from PIL import Image, UnidentifiedImageError
 from sanspec import store
 from sanspec.archive.session import Refused, Session, Transient
 from sanspec.config import Acquire
+from sanspec.physics.constants import PIXEL_SCALE
 from sanspec.survey.cubes import SIDE
-from sanspec.survey.cutouts import PIXEL
 
 
 def fetch(session: Session, settings: Acquire, ra: float, dec: float, path: Path) -> None:
@@ -19,7 +19,13 @@ def fetch(session: Session, settings: Acquire, ra: float, dec: float, path: Path
     Raises Refused where the position lies outside the footprint (SkyServer then answers 404 with a grey
     JPEG).
     """
-    params = {"ra": f"{ra:.6f}", "dec": f"{dec:.6f}", "scale": f"{PIXEL}", "width": SIDE, "height": SIDE}
+    params = {
+        "ra": f"{ra:.6f}",
+        "dec": f"{dec:.6f}",
+        "scale": f"{PIXEL_SCALE}",
+        "width": SIDE,
+        "height": SIDE,
+    }
 
     def once() -> bytes:
         """One try."""

@@ -1,4 +1,4 @@
-"""The sample: the embedded sky, the join, spectra and images as the networks take them."""
+"""Settings of the sample: the embedded sky, the join of its files, spectra and images for the networks."""
 
 from typing import Literal
 
@@ -7,23 +7,8 @@ from pydantic import Field, model_validator
 from sanspec.config.base import Count, Positive, Section
 
 
-class Mock(Section):
-    """The embedded sky."""
-
-    galaxies: Count = Field(6800, description="galaxies to simulate")
-    seed: int = Field(
-        1, ge=0, description="galaxy i is drawn from the generator [seed, i], whatever the number of workers"
-    )
-    z_min: float = Field(
-        0.0495, ge=0.045, description="least redshift drawn: a little outside the survey's window on purpose"
-    )
-    z_max: float = Field(0.1505, le=0.155, description="greatest redshift drawn")
-    pairs: float = Field(
-        0.004, ge=0, le=0.5, description="fraction of the galaxies that start a pair closer than 5 arcsec"
-    )
-    defects: float = Field(
-        0.0125, ge=0, le=1, description="fraction of the galaxies with a deliberate defect, each kind in turn"
-    )
+class _Window(Section):
+    """A window of redshift."""
 
     @model_validator(mode="after")
     def _ordered(self):
@@ -32,23 +17,34 @@ class Mock(Section):
         return self
 
 
-class Match(Section):
+class Mock(_Window):
+    """The embedded sky: a simulated survey."""
+
+    galaxies: Count = Field(6800, description="number of galaxies to simulate")
+    seed: int = Field(1, ge=0, description="seed of the random numbers; another seed gives another sky")
+    z_min: float = Field(
+        0.0495, ge=0.045, description="minimum redshift, a little below that of `match`: some are rejected"
+    )
+    z_max: float = Field(0.1505, le=0.155, description="maximum redshift, a little above that of `match`")
+    pairs: float = Field(
+        0.004, ge=0, le=0.5, description="fraction of galaxies with a neighbour within 5 arcsec"
+    )
+    defects: float = Field(
+        0.0125, ge=0, le=1, description="fraction of galaxies with a deliberate defect, every kind in turn"
+    )
+
+
+class Match(_Window):
     """Join of catalogue, cubes and spectra."""
 
     z_min: float = Field(
-        0.05, ge=0, description="least redshift, exclusive (Doorenbos et al. 2024, section 2.2)"
+        0.05, ge=0, description="minimum redshift, exclusive (Doorenbos et al. 2024, section 2.2)"
     )
-    z_max: float = Field(0.15, gt=0, description="greatest redshift, inclusive")
+    z_max: float = Field(0.15, gt=0, description="maximum redshift, inclusive")
     tolerate: tuple[Literal["zwarning", "bad_plate", "not_galaxy", "not_sdss", "sky_fibre"], ...] = Field(
         ("bad_plate",),
-        description="what the spectrum's header may say against an object that is kept, flagged",
+        description="problems stated in a spectrum's header that flag an object, not reject it",
     )
-
-    @model_validator(mode="after")
-    def _ordered(self):
-        if self.z_min >= self.z_max:
-            raise ValueError(f"z_min={self.z_min} must be below z_max={self.z_max}")
-        return self
 
 
 PixelBit = Literal[
@@ -73,28 +69,21 @@ class Prepare(Section):
 
     smoothing: Literal["constant_fwhm", "released_sigma"] = Field(
         "constant_fwhm",
-        description="constant_fwhm: to `fwhm`, by a kernel of target minus native minus rebinning variance; released_sigma: by a Gaussian of `sigma` on the 1 A grid, as the released code",
+        description="constant_fwhm: every spectrum to the resolution `fwhm`; released_sigma: the same Gaussian, `sigma`, for all, as in the code released with the paper",
     )
     fwhm: Positive = Field(5000 / 1500, description="target resolution, FWHM [Angstrom]: R = 1500 at 5000 A")
     sigma: Positive = Field(2.0, description="standard deviation of the released code's kernel [Angstrom]")
-    broad_tolerance: Positive = Field(
-        0.15,
-        description="WARN bit lsf_broad where the native FWHM exceeds the target by more than this fraction",
-    )
     norm_min: Positive = Field(6900.0, description="normalisation window, first wavelength [Angstrom]")
     norm_max: Positive = Field(6950.0, description="normalisation window, last wavelength [Angstrom]")
     norm_frame: Literal["rest", "observed"] = Field(
-        "rest", description="frame of the window: rest as the paper, observed as its code"
+        "rest", description="frame of the window: rest as in the paper, observed as in its code"
     )
     log_floor: Positive = Field(
-        0.02, description="normalised flux at and below which a pixel of the log spectrum is masked"
+        0.02, description="log spectra are masked where the normalised flux is at or below this"
     )
     mask_bits: tuple[PixelBit, ...] = Field(
         ("FULLREJECT", "NOSKY", "BRIGHTSKY", "NODATA"),
-        description="bits of and_mask whose pixels are masked, besides those of ivar 0",
-    )
-    masked_tolerance: float = Field(
-        0.10, gt=0, le=1, description="WARN bit masked_pixels above this fraction"
+        description="SDSS mask bits (and_mask) whose pixels are masked, in addition to pixels of ivar 0",
     )
     test: float | int = Field(
         0.06, ge=0, description="test objects: a fraction of the sample, or a number (paper: 1506)"
@@ -103,12 +92,11 @@ class Prepare(Section):
         0.04, ge=0, description="validation objects: a fraction, or a number (paper: 512)"
     )
     separation: float = Field(
-        5.0, ge=0, description="no object of one split lies within this angle of another split's [arcsec]"
+        5.0, ge=0, description="objects closer than this on the sky are put in the same split [arcsec]"
     )
     covariance: Literal["all", "test", "none"] = Field(
-        "all", description="objects whose noise correlation between pixels is stored"
+        "all", description="objects for which the noise correlation between pixels is stored"
     )
-    chunk: Count = Field(256, description="objects processed at a time")
 
     @model_validator(mode="after")
     def _sensible(self):

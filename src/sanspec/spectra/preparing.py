@@ -12,6 +12,8 @@ from sanspec.spectra import grid, linespread, smoothing
 from sanspec.spectra.native import NativeBlock
 
 UNUSABLE = Warn.UNREADABLE | Warn.NO_SIGNAL | Warn.NOT_NORMALISABLE | Warn.BAD_IMAGE  # in no split
+MASKED_TOLERANCE = 0.10  # masked fraction of the pixels above which a spectrum is flagged
+BROAD_TOLERANCE = 0.15  # excess of the native over the target FWHM above which it is flagged
 _WITHOUT_FLUX = Warn.UNREADABLE | Warn.NO_SIGNAL | Warn.NOT_NORMALISABLE
 
 
@@ -136,11 +138,9 @@ def _warn(before: np.ndarray, good: np.ndarray, native_lsf: np.ndarray, settings
     """Warn bits of smoothed spectra; where there is no spectrum at all, its one reason says everything."""
     end = grid.COARSE_BLOCK
     reaches = good[:, :end].any(axis=1) & good[:, -end:].any(axis=1)
-    narrow = (native_lsf <= (1 + settings.broad_tolerance) * settings.fwhm).all(
-        axis=1
-    )  # no: broad or unknown
+    narrow = (native_lsf <= (1 + BROAD_TOLERANCE) * settings.fwhm).all(axis=1)  # no: broad or unknown
     warn = before | bits(~reaches, Warn.SHORT_COVERAGE)
-    warn |= bits(1 - good.mean(axis=1) > settings.masked_tolerance, Warn.MASKED_PIXELS)
+    warn |= bits(1 - good.mean(axis=1) > MASKED_TOLERANCE, Warn.MASKED_PIXELS)
     if settings.smoothing == "constant_fwhm":
         warn |= bits(~narrow, Warn.LSF_BROAD)
     nothing = before | bits(before == 0, Warn.NO_SIGNAL)

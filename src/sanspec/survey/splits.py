@@ -1,21 +1,25 @@
-"""Training, validation and test objects by ranking a hash of specobjid, sky neighbours kept together."""
+"""Training, validation and test objects by the rank of a hash of specobjid; neighbours on the sky share a split."""
 
 import hashlib
 
 import numpy as np
+import pandas as pd
 from astropy import units as u
 from astropy.coordinates import SkyCoord, search_around_sky
 from jaxtyping import Float, Int, Int8, UInt64
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from sanspec.config import Prepare
 from sanspec.errors import SanspecError
+from sanspec.spectra.preparing import UNUSABLE
 
 TRAIN, VALID, TEST, UNUSED = 0, 1, 2, -1
+NAMES = {"train": TRAIN, "valid": VALID, "test": TEST, "unused": UNUSED}
 
 
 def rank_hash(specobjid: UInt64[np.ndarray, " gal"]) -> UInt64[np.ndarray, " gal"]:
-    """BLAKE2b hash (64 bits) of each id's eight little-endian bytes: the same on every machine, for ever."""
+    """BLAKE2b hash (64 bits) of each id's eight little-endian bytes: the same on every machine, now and later."""
     ids = np.asarray(specobjid, dtype="<u8")
     digests = b"".join(hashlib.blake2b(one.tobytes(), digest_size=8).digest() for one in ids)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
@@ -24,7 +28,7 @@ def rank_hash(specobjid: UInt64[np.ndarray, " gal"]) -> UInt64[np.ndarray, " gal
 def sky_groups(
     ra: Float[np.ndarray, " gal"], dec: Float[np.ndarray, " gal"], separation: float
 ) -> Int[np.ndarray, " gal"]:
-    """Group of each position [degrees]; two within `separation` [arcsec] share one, and so do chains.
+    """Group of each position [degrees]: friends of friends with linking length `separation` [arcsec].
 
     A position that is not finite is a group of its own.
     """
@@ -45,11 +49,11 @@ def assign(
     test: float | int,
     valid: float | int,
 ) -> Int8[np.ndarray, " gal"]:
-    """Split of each object (0 train, 1 valid, 2 test): test has the lowest hashes, valid the next.
+    """Split of each object (0 train, 1 valid, 2 test): the lowest hashes are test, the next ones validation.
 
-    A group has the least hash of its members and stays whole; one too large for what is left to fill is
-    passed over. test, valid: a number of objects where int, a fraction where float. Raises SanspecError where
-    too few are left.
+    A group ranks by the lowest hash of its members and stays whole; a group that is too large for what is left
+    of a split is passed over. test, valid: number of objects (int) or fraction of them (float). Raises
+    SanspecError where no training object is left.
     """
     count = len(specobjid)
     wanted = [size if isinstance(size, int) else round(size * count) for size in (test, valid)]
@@ -58,30 +62,24 @@ def assign(
             f"prepare.test={test} and prepare.valid={valid} leave no training object of {count} usable ones;"
             " lower them or bring more galaxies"
         )
+    order = np.argsort(rank_hash(specobjid), kind="stable")
+    rank = pd.factorize(np.asarray(group)[order])[0]  # of each object's group, by the lowest hash in it
+    by_group = np.argsort(rank, kind="stable")
+    groups = np.split(order[by_group], np.flatnonzero(np.diff(rank[by_group])) + 1)
     split = np.full(count, TRAIN, dtype=np.int8)
-    groups = _groups_by_hash(rank_hash(specobjid), group)
-    for value, size in zip((TEST, VALID), wanted):
-        groups = _fill(split, groups, value, size)
+    for value, left in zip((TEST, VALID), wanted):
+        for members in groups:
+            if split[members[0]] == TRAIN and len(members) <= left:
+                split[members] = value
+                left -= len(members)
     return split
 
 
-def _groups_by_hash(ranks: np.ndarray, group: np.ndarray) -> list[np.ndarray]:
-    """Members of each group, groups in the order of their least hash."""
-    order = np.argsort(ranks, kind="stable")
-    _, first, number = np.unique(group[order], return_index=True, return_inverse=True)
-    place = first[number]  # of each object in `order`: where its group first shows
-    by_place = np.argsort(place, kind="stable")
-    cuts = np.flatnonzero(np.diff(place[by_place])) + 1
-    return np.split(order[by_place], cuts)
-
-
-def _fill(split: np.ndarray, groups: list[np.ndarray], value: int, size: int) -> list[np.ndarray]:
-    """Give `value` to whole groups until `size` objects have it; the groups left over."""
-    left = []
-    for members in groups:
-        if len(members) <= size:
-            split[members] = value
-            size -= len(members)
-        else:
-            left.append(members)
-    return left
+def of_objects(table: pd.DataFrame, settings: Prepare) -> Int8[np.ndarray, " gal"]:
+    """Split of each matched object: UNUSED where a bit of its `warn` leaves it no usable spectrum or image."""
+    usable = (table["warn"].to_numpy() & np.uint32(UNUSABLE)) == 0
+    part = table[usable]
+    groups = sky_groups(part["ra"].to_numpy(), part["dec"].to_numpy(), settings.separation)
+    split = np.full(len(table), UNUSED, dtype=np.int8)
+    split[usable] = assign(part["specobjid"].to_numpy(), groups, settings.test, settings.valid)
+    return split
