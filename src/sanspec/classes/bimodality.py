@@ -1,6 +1,6 @@
 """Do the galaxies fall in two? Mixtures of Gaussians by their BIC, and the modes of the density."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,16 @@ from sklearn.mixture import GaussianMixture
 from sanspec.errors import Warn
 from sanspec.features.dispersed import fitted_rows, velocity_dispersions
 from sanspec.scores import metrics
+from sanspec.scores.numbers import Number, record
 from sanspec.stellar.results import KINDS
 
-QUANTITIES = ("ebv", "log_age", "vdisp", "dn4000", "u_r")  # of figure 11, in its order
+QUANTITIES = {  # of figure 11, in its order
+    "ebv": "E(B-V)",
+    "log_age": "log age",
+    "vdisp": "velocity dispersion",
+    "dn4000": "Dn4000",
+    "u_r": "u-r",
+}
 LEAST = 20  # values below which nothing is fitted
 STARTS = 8  # of the mixture's fit
 NARROWEST = 0.1  # least width of a Gaussian, of the standard deviation: values piled at a bound are no mode
@@ -105,7 +112,7 @@ def summary(table: pd.DataFrame) -> dict:
         kind: {name: two_against_one(table[f"{name}_{kind}"].to_numpy(float)) for name in QUANTITIES}
         for kind in KINDS
     }
-    pairs = [(x, y) for k, x in enumerate(QUANTITIES) for y in QUANTITIES[k + 1 :]]
+    pairs = list(combinations(QUANTITIES, 2))
     ranks = {
         kind: {
             f"{x}_{y}": metrics.correlation(*(table[f"{name}_{kind}"].to_numpy(float) for name in (x, y)))[
@@ -115,7 +122,10 @@ def summary(table: pd.DataFrame) -> dict:
         }
         for kind in KINDS
     }
-    numbers = {
-        f"bic_gain_{name}_{kind}": mixtures[kind][name]["bic_gain"] for name in QUANTITIES for kind in KINDS
-    }
-    return {"numbers": numbers, "mixtures": mixtures, "spearman": ranks}
+    text = "BIC of one Gaussian minus BIC of two; a positive value favours two"
+    numbers = [
+        Number(f"bic_gain_{name}_{kind}", mixtures[kind][name]["bic_gain"], f"{label} ({kind}): {text}")
+        for name, label in QUANTITIES.items()
+        for kind in KINDS
+    ]
+    return record(numbers) | {"mixtures": mixtures, "spearman": ranks}

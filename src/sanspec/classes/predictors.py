@@ -11,15 +11,16 @@ from sanspec.classes import labels, spectralclass
 from sanspec.classes.diagnostics import ACTIVE, UNKNOWN
 from sanspec.config import Config
 from sanspec.features import absorption, emission, indices, lick, linetable, starlight
+from sanspec.features.dispersed import SHOWN
 from sanspec.physics.lines import INDICES
-from sanspec.products import samples
+from sanspec.products import members, samples
 from sanspec.scores import metrics
+from sanspec.scores.numbers import Number, record
 
 OBSERVED = "observed"
 PREDICTORS = ("predicted", "predicted_mean", *samples.NEIGHBOURS, "regression")
-SHOWN = ("mgb", "fe5270", "fe5335", "mgfe", "hbeta", "dn4000")
 DIAGRAM = ("red", "blue")  # stretches of the lines on which classes rest
-SCORES = ("accuracy", "precision", "recall", "balanced_accuracy", "mcc")
+SCORES = {name: text for name, (text, _) in spectralclass.ACTIVE_SCORES.items() if name != "f1"}
 
 
 def measure(
@@ -81,7 +82,7 @@ def summary(table: pd.DataFrame, draws: int) -> dict:
         }
         for kind, rows in sides.items()
     }
-    return {"numbers": numbers(found), "count": len(observed), **found}
+    return record(numbers(found)) | {"count": len(observed)} | found
 
 
 def agreement(observed: pd.DataFrame, other: pd.DataFrame, draws: int) -> dict[str, dict]:
@@ -107,11 +108,18 @@ def activity(actual: np.ndarray, said: np.ndarray) -> dict:
     return facts | {name: float(value) for name, value in found.items()} | {"accuracy_three_classes": same}
 
 
-def numbers(found: Mapping[str, Mapping]) -> dict[str, float]:
-    """One name for every coefficient and score: `rho_mgb_nearest_image`, `agn_accuracy_nearest_image`."""
-    result = {}
+def numbers(found: Mapping[str, Mapping]) -> list[Number]:
+    """Coefficients and scores of every predictor, as `compared_rho_mgb_regression`; the best draw has no suffix."""
+    result = []
     for kind, one in found.items():
         tag = "" if kind == "predicted" else f"_{kind.removeprefix('predicted_')}"
-        result |= {f"compared_rho_{name}{tag}": one["indices"][name]["pearson"] for name in SHOWN}
-        result |= {f"compared_agn_{name}{tag}": one["active"][name] for name in SCORES}
+        predictor = members.PREDICTORS[kind]
+        who = f"baseline: {predictor.label}" if predictor.is_baseline else predictor.label
+        for name, symbol in SHOWN.items():
+            fit = " on the stellar fit" if name == "hbeta" else ""
+            text = f"Pearson correlation of {symbol}{fit}, not corrected for velocity dispersion; {who}"
+            result.append(Number(f"compared_rho_{name}{tag}", one["indices"][name]["pearson"], text))
+        for name, score in SCORES.items():
+            text = f"active or not, a spectrum without a class counts as not active: {score}; {who}"
+            result.append(Number(f"compared_agn_{name}{tag}", one["active"][name], text))
     return result

@@ -14,9 +14,24 @@ from sanspec.features.indices import Measured
 from sanspec.physics.constants import C_KMS
 from sanspec.products import samples
 from sanspec.scores import metrics
+from sanspec.scores.numbers import Number
 from sanspec.stellar.results import KINDS
 
-SHOWN = ("mgb", "fe5270", "fe5335", "mgfe", "hbeta", "dn4000")  # of figure 7, in its order
+SHOWN = {  # indices of figure 7, in its order
+    "mgb": "Mg b",
+    "fe5270": "Fe5270",
+    "fe5335": "Fe5335",
+    "mgfe": "[MgFe]'",
+    "hbeta": "Hbeta",
+    "dn4000": "Dn4000",
+}
+PAPER = {  # Pearson coefficients without spirals (Doorenbos et al. 2024)
+    "mgfe": "0.71 (fig. 7)",
+    "mgb": "0.60 (fig. 7)",
+    "fe5270": "< 0.5 (section 5.3)",
+    "fe5335": "0.2 (section 5.3)",
+    "dn4000": "0.91 (fig. 7)",
+}
 CLASSES = ("all", "no_spirals", *samples.MORPHOLOGIES)
 UNFITTED = int(Warn.NOT_FITTED | Warn.NO_REDSHIFT)  # a fit at a redshift not its own is none
 
@@ -150,9 +165,20 @@ def noise_limit(values: Float[np.ndarray, " gal"], errors: Float[np.ndarray, " g
     return float(np.sqrt(max(1 - np.mean(errors[use] ** 2) / np.var(values[use]), 0.0)))
 
 
-def numbers(found: Mapping[str, Mapping[str, Mapping]]) -> dict[str, float]:
-    """The headline numbers: Pearson's coefficient of every index, of all galaxies and without spirals."""
-    named = [name for name in SHOWN if name != "dn4000"]
-    result = {f"rho_{name}": found[name]["all"]["pearson"] for name in named}
-    result |= {f"rho_{name}_no_spirals": found[name]["no_spirals"]["pearson"] for name in SHOWN}
-    return result | {"rho_mgb_elliptical": found["mgb"]["elliptical"]["pearson"]}
+def numbers(found: Mapping[str, Mapping[str, Mapping]]) -> list[Number]:
+    """Pearson's coefficient of every index, for all galaxies, without spirals, and of Mg b for ellipticals."""
+    about, hbeta = "Pearson correlation of observed and predicted", ", measured on the stellar fits"
+    result = []
+    for name, symbol in SHOWN.items():
+        text = f"{about} {symbol}{hbeta if name == 'hbeta' else ''}, corrected for velocity dispersion"
+        rho = {group: values["pearson"] for group, values in found[name].items()}
+        if name != "dn4000":
+            result.append(Number(f"rho_{name}", rho["all"], text))
+        paper = PAPER.get(name, "")
+        result.append(Number(f"rho_{name}_no_spirals", rho["no_spirals"], f"{text}; no spirals", paper=paper))
+        if name == "mgb":
+            paper = "0.78 (section 5.3)"
+            result.append(
+                Number("rho_mgb_elliptical", rho["elliptical"], f"{text}; ellipticals", paper=paper)
+            )
+    return result

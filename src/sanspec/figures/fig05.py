@@ -14,6 +14,7 @@ from sanspec.config import Config
 from sanspec.errors import SanspecError
 from sanspec.figures import style
 from sanspec.scores import metrics
+from sanspec.scores.numbers import Number, record
 from sanspec.store import read_table
 
 INPUTS = ("quality", "quality_numbers")
@@ -61,6 +62,8 @@ def numbers(shown: pd.DataFrame, total: int) -> dict:
     classes = {"all": shown} | {name: shown[shown["morphology"] == name] for name in style.MORPHOLOGIES}
     delta = shown["delta_predicted"]
     ks = {score.stem: distances(classes, f"{score.stem}_predicted") for score in SCORES}
+    below = float((delta < 0.10).mean())
+    largest = float(np.nanmax([pair["distance"] for pair in ks["chi2"].values()] + [0.0]))
     return {
         "n": len(shown),
         "n_without_score": total - len(shown),
@@ -69,10 +72,23 @@ def numbers(shown: pd.DataFrame, total: int) -> dict:
             s.stem: {name: spread(rows[f"{s.stem}_predicted"]) for name, rows in classes.items()}
             for s in SCORES
         },
-        "fraction_delta_below_010": float((delta < 0.10).mean()),
+        "fraction_delta_below_010": below,
         "fraction_delta_above_030": float((delta > 0.30).mean()),
         "ks": ks,
-        "ks_chi2_max": float(np.nanmax([pair["distance"] for pair in ks["chi2"].values()] + [0.0])),
+        "ks_chi2_max": largest,
+        **record(
+            [
+                Number(
+                    "fraction_delta_below_010",
+                    below,
+                    "fraction of test galaxies with a mean deviation below 10 %",
+                    paper="0.90 (section 5.1)",
+                ),
+                Number(
+                    "ks_chi2_max", largest, "largest KS distance of chi2/N between two morphological classes"
+                ),
+            ]
+        ),
     }
 
 

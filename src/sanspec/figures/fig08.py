@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from sanspec.config import Config
 from sanspec.errors import Warn
 from sanspec.figures import populations, style
+from sanspec.scores.numbers import Number, record
 from sanspec.stellar import agreement
 
 INPUTS = ("ppxf", "firefly", "objects")
@@ -32,20 +33,21 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
         for axes, name in zip(row, SHOWN[code]):
             populations.histogram(axes, table[f"d_{name}"].to_numpy(float), own, name)
         row[0].set_ylabel(f"{populations.CODES[code]}: fraction of the class")
-    found = flat(tables, numbers)
-    headline(panels[1, 3], found, numbers)
+    found = record(flat(tables, numbers))
+    headline(panels[1, 3], found["numbers"], numbers)
     figure.supxlabel("observed minus predicted; beside each class its size and median", fontsize=7.5)
-    return figure, {"n": max(map(len, tables.values())), "numbers": found, "scores": numbers}
+    return figure, {"n": max(map(len, tables.values())), **found, "scores": numbers}
 
 
-def flat(tables: Mapping[str, pd.DataFrame], numbers: Mapping[str, Mapping]) -> dict[str, float]:
-    """The numbers of the run's summary, by name and code; the parts of the predicted spectra at a bound of a fit."""
-    found = {}
+def flat(tables: Mapping[str, pd.DataFrame], scores: Mapping[str, Mapping]) -> list[Number]:
+    """The numbers that the summary of a run shows, with the fraction of predicted spectra at a bound of the fit."""
+    found = []
     for code, table in tables.items():
+        label = populations.CODES[code]
         bound = (table["warn_predicted"] & int(Warn.AT_BOUND)) > 0
-        own = agreement.headline(numbers[code], style.MORPHOLOGIES)
-        found |= {f"{name}_{code}": value for name, value in own.items()}
-        found[f"at_bound_predicted_{code}"] = float(bound.mean())
+        text = f"fraction of predicted spectra with a velocity or dispersion at a bound of the fit ({label})"
+        found += agreement.headline(scores[code], code, label, style.MORPHOLOGIES)
+        found.append(Number(f"at_bound_predicted_{code}", float(bound.mean()), text))
     return found
 
 

@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from sanspec.config import Config
 from sanspec.errors import SanspecError, Warn
 from sanspec.figures import populations, style
+from sanspec.scores.numbers import Number, record
 from sanspec.stellar import results
 from sanspec.store import read_table
 
@@ -55,6 +56,7 @@ GALLAZZI = np.array(
     ]
 ).T
 REFERENCES = {"zahid2017": ZAHID, "gallazzi2005": GALLAZZI[:2]}
+PUBLISHED = {"zahid2017": "Zahid et al. 2017", "gallazzi2005": "Gallazzi et al. 2005"}
 
 
 def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
@@ -79,11 +81,22 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     bar.set_label(r"$D_n4000$ of the predicted spectrum")
     both = tables["ppxf"].merge(tables["firefly"], on="specobjid", suffixes=("_ppxf", "_firefly"))
     offset = both["metal_light_ppxf"] - both["metal_light_firefly"]
-    found = {"offset_ppxf_minus_firefly": float(np.median(offset)) if len(both) else np.nan}
-    for code in tables:
-        found[f"spearman_{code}"] = numbers[code]["spearman"]
-        found |= {f"rms_{name}_{code}": gap["rms"] for name, gap in numbers[code]["against"].items()}
-    return figure, {"n": max(map(len, tables.values())), "numbers": found, "relation": numbers}
+    found = [
+        Number(
+            "offset_ppxf_minus_firefly",
+            float(np.median(offset)) if len(both) else np.nan,
+            "median difference of [M/H] of the predicted spectra, pPXF minus FIREFLY",
+            "dex",
+            "-0.1 (section 5.4)",
+        )
+    ]
+    for code, label in populations.CODES.items():
+        text = f"Spearman rank correlation of mass and [M/H] of the predicted spectra ({label})"
+        found.append(Number(f"spearman_{code}", numbers[code]["spearman"], text))
+        for name, gap in numbers[code]["against"].items():
+            text = f"rms difference of the binned [M/H] from {PUBLISHED[name]} ({label})"
+            found.append(Number(f"rms_{name}_{code}", gap["rms"], text, "dex"))
+    return figure, {"n": max(map(len, tables.values())), **record(found), "relation": numbers}
 
 
 def read(inputs: Mapping[str, Path], code: str) -> pd.DataFrame:

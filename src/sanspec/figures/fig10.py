@@ -14,6 +14,7 @@ from scipy.stats import gaussian_kde
 from sanspec.config import Config
 from sanspec.figures import density, populations, style
 from sanspec.figures.populations import QUANTITIES
+from sanspec.scores.numbers import Number, record
 from sanspec.stellar import agreement
 
 INPUTS = ("ppxf", "firefly")
@@ -47,16 +48,24 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     panels[0].set_ylabel(QUANTITIES["log_age_light"].difference)
     bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=panels, pad=0.01)
     bar.set_label(QUANTITIES["ebv_stars"].difference)
-    found = {f"{name}_{code}": value for code in tables for name, value in flat(numbers[code]).items()}
-    return figure, {"n": max(map(len, tables.values())), "numbers": found, "degeneracy": numbers}
+    return figure, {"n": max(map(len, tables.values())), **record(flat(numbers)), "degeneracy": numbers}
 
 
-def flat(numbers: Mapping) -> dict[str, float]:
-    """Correlations and the angle [deg] of one code, by name; NaN where there are too few pairs."""
-    known = np.array(numbers.get("correlation", np.full((3, 3), np.nan)))
-    found = {"age_metal": known[0, 1], "age_ebv": known[1, 2], "metal_ebv": known[0, 2]}
-    found = {f"correlation_{name}": float(value) for name, value in found.items()}
-    return found | {"angle": numbers.get("angle", np.nan)}
+def flat(found: Mapping[str, Mapping]) -> list[Number]:
+    """Correlations of the differences and the angle of their first principal axis; NaN where pairs are too few."""
+    result = []
+    for code, label in populations.CODES.items():
+        known = np.array(found[code].get("correlation", np.full((3, 3), np.nan)))
+        for name, one, two, places in (
+            ("age_metal", "log age", "[M/H]", (0, 1)),
+            ("age_ebv", "log age", "E(B-V)", (1, 2)),
+            ("metal_ebv", "[M/H]", "E(B-V)", (0, 2)),
+        ):
+            text = f"correlation of the differences in {one} and {two} ({label})"
+            result.append(Number(f"correlation_{name}_{code}", float(known[places]), text))
+        text = f"angle of the first principal axis of these differences in the plane of [M/H] (x) and log age ({label})"
+        result.append(Number(f"angle_{code}", found[code].get("angle", np.nan), text, "deg"))
+    return result
 
 
 def cloud(axes: Axes, table: pd.DataFrame, norm: TwoSlopeNorm, right: float, top: float) -> None:

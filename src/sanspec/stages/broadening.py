@@ -6,10 +6,14 @@ from sanspec import config, options, store
 from sanspec.errors import SanspecError
 from sanspec.features import vdisp_correction as correction
 from sanspec.physics.constants import FWHM_PER_SIGMA
+from sanspec.scores.numbers import Number, record
 from sanspec.stellar.library import open_library
 
 log = logging.getLogger(__name__)
 
+WORST_ERROR = (
+    "maximum relative error of an index corrected for velocity dispersion, on population mixtures not fitted"
+)
 WORST = 0.05  # |relative error| after correction that the held-out test allows (Doorenbos et al. 2024, 4.2)
 Z_MIDDLE = 0.1  # redshift at which the resolution of the spectra is taken to the rest frame
 SDSS_FWHM = 2.76  # Angstrom: of the spectrograph, in the middle of its range (Vazdekis et al. 2012)
@@ -36,7 +40,9 @@ def run(args) -> None:
     if settings.lick.coefficients is not None:
         chosen |= correction.read_published(settings.lick.coefficients)
     about = {
-        "numbers": {"vdisp_correction_worst": worst},
+        **record(
+            [Number("vdisp_correction_worst", worst, WORST_ERROR, paper="usually < 0.05 (section 4.2)")]
+        ),
         "form": "x0 = p0 + p1 x^p2 + p3 s^p4 + p5 x^p6 s^p7, s in km/s (Zheng et al. 2019)",
         "fwhm_of_break": fwhm,
         "fit": {name: quality for name, (_, quality) in fitted.items()},

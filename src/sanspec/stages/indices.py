@@ -11,6 +11,7 @@ from sanspec.features.absorption import Side
 from sanspec.physics.lines import INDICES, Index
 from sanspec.products import samples
 from sanspec.scores import metrics
+from sanspec.scores.numbers import Number, record
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,13 @@ def summary(table: pd.DataFrame, morphology: pd.Series) -> dict:
     names = (*INDICES, *lick.definitions())
     result = {name: {key: compare(rows, name) for key, rows in classes.items()} for name in names}
     whole = result["dn4000"]["all"]
-    result["numbers"] = {"rho_dn4000": whole["pearson"], "rho_dn4000_spearman": whole["spearman"]}
+    text = "correlation of observed and predicted Dn4000"
+    result |= record(
+        [
+            Number("rho_dn4000", whole["pearson"], f"Pearson {text}", paper="0.91 (fig. 7, no spirals)"),
+            Number("rho_dn4000_spearman", whole["spearman"], f"Spearman rank {text}"),
+        ]
+    )
     log.info(
         "Dn4000: %d galaxies, Pearson %.3f, Spearman %.3f",
         whole["count"],

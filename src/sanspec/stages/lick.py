@@ -10,6 +10,7 @@ from sanspec.features import absorption, dispersed, lick
 from sanspec.features import vdisp_correction as correction
 from sanspec.features.indices import Measured
 from sanspec.products import samples
+from sanspec.scores.numbers import record
 from sanspec.stellar import models, results
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def run(args) -> None:
     made = store.provenance("lick", settings.model_dump(mode="json"))
     store.write_table(args.out, freed.assign(morphology=morphology), units(freed), made)
     variants = uncorrected(table, populations, coefficients, hbeta, settings, morphology)
-    store.write_json(args.summary, {"numbers": dispersed.numbers(found), **found, "other_choices": variants})
+    store.write_json(args.summary, record(dispersed.numbers(found)) | found | {"other_choices": variants})
     for name in dispersed.SHOWN:
         log.info("%s: %s", name, said(found[name]["no_spirals"]))
 

@@ -11,6 +11,7 @@ from sanspec import config, options, store
 from sanspec.errors import SanspecError
 from sanspec.features import emission, linetable
 from sanspec.products import samples
+from sanspec.scores.numbers import Number, record
 from sanspec.stellar import foreground, models, results
 
 log = logging.getLogger(__name__)
@@ -59,8 +60,13 @@ def run(args) -> None:
     if args.populations:
         result["against_ppxf"] = against = compared(args, table)
         halpha = against["observed"]["h_alpha"]
-        names = {"h_alpha_over_ppxf": "median_ratio", "h_alpha_over_ppxf_scatter": "scatter"}
-        result["numbers"] = {name: halpha[key] for name, key in names.items()}
+        text = "ratio of our Halpha flux to pPXF's, observed spectra, S/N > 5"
+        result |= record(
+            [
+                Number("h_alpha_over_ppxf", halpha["median_ratio"], f"median {text}"),
+                Number("h_alpha_over_ppxf_scatter", halpha["scatter"], f"scatter (1.4826 MAD) of the {text}"),
+            ]
+        )
     store.write_json(args.summary, result)
     log.info("%d spectra -> %s", len(table), args.out)
 

@@ -1,7 +1,7 @@
 """How well populations of predicted spectra agree with those of the observed ones: differences and their scores.
 
-Differences are observed minus predicted, as Doorenbos et al. 2024, section 5.5. Errors are the bootstrap's,
-of both members in quadrature, and exist where both have draws.
+Differences are observed minus predicted, as in Doorenbos et al. 2024, section 5.5; their scatter is half the range of
+the central 68 %. Errors are those of both bootstraps in quadrature, and exist where both spectra have draws.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from sanspec.errors import Warn
 from sanspec.scores.metrics import NORMAL_MAD, finite
+from sanspec.scores.numbers import Number
 from sanspec.stellar.results import pairs
 
 QUANTITIES = ("log_age_light", "metal_light", "ebv_stars", "vdisp")
@@ -22,6 +23,21 @@ NEAR = {
     "vdisp": (20.0, 40.0),
 }
 DEGENERATE = ("metal_light", "log_age_light", "ebv_stars")  # the axes of figure 10
+PAPER = {  # Doorenbos et al. 2024
+    "metal_within_010_ppxf": "0.86 (section 5.4)",
+    "metal_within_errors_ppxf": "0.95 (section 5.4)",
+    "log_age_scatter_ppxf": "0.23 (section 5.4)",
+    "ebv_scatter_ppxf": "0.13 (section 5.4)",
+    "metal_within_010_firefly": "0.44 (section 5.4)",
+    "metal_within_020_firefly": "0.70 (section 5.4)",
+    "log_age_scatter_firefly": "0.33 (section 5.4)",
+    "ebv_scatter_firefly": "0.08 (section 5.4)",
+    "vdisp_mean_all_ppxf": "-1.4 (section 5.4)",
+    "vdisp_std_all_ppxf": "40 (section 5.4)",
+    "vdisp_std_elliptical_ppxf": "29 (section 5.4)",
+    "vdisp_ratio_median_ppxf": "0.005 (section 5.4)",
+    "vdisp_ratio_scatter_ppxf": "0.20 (section 5.4)",
+}
 
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:
@@ -84,30 +100,44 @@ def summary(table: pd.DataFrame, morphology: pd.Series) -> dict:
     return found
 
 
-def headline(found: Mapping[str, Mapping[str, Mapping]], kinds: Iterable[str]) -> dict[str, float]:
-    """The numbers of one code that stand in the summary of a run, by name; NaN where there are none.
+def headline(
+    found: Mapping[str, Mapping[str, Mapping]], code: str, label: str, kinds: Iterable[str]
+) -> list[Number]:
+    """The numbers of one code that the summary of a run shows; NaN where there are none.
 
-    found: scores of `summary`; kinds: classes whose dispersions are given one by one.
+    found: scores of `summary`; label: the code's name in text; kinds: classes whose dispersions are given one by one.
     """
     metal, age, ebv = (found[name]["all"] for name in DEGENERATE)
     ratio = found["vdisp_fraction"]["all"]
-    wanted = {
-        "metal_within_010": (metal, "within_0.1"),
-        "metal_within_020": (metal, "within_0.2"),
-        "metal_within_errors": (metal, "within_errors"),
-        "metal_error": (metal, "median_error"),
-        "metal_median": (metal, "median"),
-        "log_age_median": (age, "median"),
-        "log_age_scatter": (age, "scatter"),
-        "ebv_median": (ebv, "median"),
-        "ebv_scatter": (ebv, "scatter"),
-        "vdisp_ratio_median": (ratio, "median"),
-        "vdisp_ratio_scatter": (ratio, "scatter"),
-    }
+    within = "fraction of pairs of observed and predicted spectrum whose [M/H] agrees within"
+    rows = [
+        ("metal_within_010", metal, "within_0.1", f"{within} 0.10 dex", ""),
+        ("metal_within_020", metal, "within_0.2", f"{within} 0.20 dex", ""),
+        ("metal_within_errors", metal, "within_errors", f"{within} the bootstrap errors of both", ""),
+        ("metal_error", metal, "median_error", "median of these errors, of both in quadrature", "dex"),
+        ("metal_median", metal, "median", "median difference of [M/H]", "dex"),
+        ("log_age_median", age, "median", "median difference of the light-weighted log age", "dex"),
+        ("log_age_scatter", age, "scatter", "scatter of the difference of log age", "dex"),
+        ("ebv_median", ebv, "median", "median difference of the stars' E(B-V)", "mag"),
+        ("ebv_scatter", ebv, "scatter", "scatter of the difference of E(B-V)", "mag"),
+    ]
     for group in ("all", *kinds):
-        own = found["vdisp"].get(group, {})
-        wanted |= {f"vdisp_mean_{group}": (own, "mean"), f"vdisp_std_{group}": (own, "std")}
-    return {name: scores.get(key, np.nan) for name, (scores, key) in wanted.items()}
+        own, text = found["vdisp"].get(group, {}), f"difference of velocity dispersion, {group}"
+        rows.append((f"vdisp_mean_{group}", own, "mean", f"mean {text}", "km/s"))
+        rows.append((f"vdisp_std_{group}", own, "std", f"standard deviation of the {text}", "km/s"))
+    text = "predicted over observed velocity dispersion, minus 1"
+    rows.append(("vdisp_ratio_median", ratio, "median", f"median of {text}", ""))
+    rows.append(("vdisp_ratio_scatter", ratio, "scatter", f"scatter of {text}", ""))
+    return [
+        Number(
+            f"{name}_{code}",
+            scores.get(key, np.nan),
+            f"{text} ({label})",
+            unit,
+            PAPER.get(f"{name}_{code}", ""),
+        )
+        for name, scores, key, text, unit in rows
+    ]
 
 
 def degeneracy(table: pd.DataFrame) -> dict:
