@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import toy
+from made_spectra import made
 from sanspec.redshift import eigen
 from sanspec.spectra import grid
 
@@ -76,7 +77,7 @@ def test_weighted_solve_is_least_squares():
 def test_rest_frame_lines_fall_on_one_pixel():
     z = np.array([0.05, 0.08, 0.15])
     flux = 1 + np.exp(-0.5 * ((grid.WAVE - 5008.24 * (1 + z[:, None])) / 3) ** 2)
-    loglam, rest, weight = eigen.rest_frame(flux, np.ones_like(flux), z, floor=0.0, coverage=0.5)
+    loglam, rest, weight = eigen.rest_frame(made(flux, z), floor=0.0, coverage=0.5)
     peaks = 10 ** loglam[np.argmax(rest, axis=1)]
     assert peaks == pytest.approx(5008.24, abs=0.8)
     assert np.median(rest[weight > 0]) == pytest.approx(1, abs=1e-6)  # a constant stays constant
@@ -85,7 +86,7 @@ def test_rest_frame_lines_fall_on_one_pixel():
 def test_rest_frame_ends_where_too_few_spectra_reach():
     z = np.linspace(0.05, 0.15, 11)
     flux = np.ones((11, len(grid.WAVE)))
-    loglam, _, weight = eigen.rest_frame(flux, flux, z, floor=0.0, coverage=0.5)
+    loglam, _, weight = eigen.rest_frame(made(flux, z, ivar=flux), floor=0.0, coverage=0.5)
     assert 10 ** loglam[0] == pytest.approx(3999.5 / 1.10, abs=1.5)
     assert 10 ** loglam[-1] == pytest.approx(8499.5 / 1.10, abs=1.5)
     assert set(np.unique(weight)) == {0.0, 1.0}
@@ -93,7 +94,7 @@ def test_rest_frame_ends_where_too_few_spectra_reach():
 
 def test_a_floor_keeps_bright_spectra_from_ruling():
     flux = np.full((2, len(grid.WAVE)), 2.0)
-    weight = eigen.rest_frame(flux, 1e8 * flux, np.array([0.05, 0.06]), floor=0.05, coverage=1.0)[2]
+    weight = eigen.rest_frame(made(flux, [0.05, 0.06], ivar=1e8 * flux), floor=0.05, coverage=1.0)[2]
     assert weight[0] == pytest.approx(1 / (0.05 * 2.0) ** 2, rel=1e-3)
 
 
@@ -103,7 +104,9 @@ def test_eigenspectra_of_galaxies_keep_their_emission_lines():
     age, z = rng.uniform(0.05, 0.95, 250), rng.uniform(0.05, 0.15, 250)
     clean = toy.spectrum(age, z)
     flux = clean + 0.02 * rng.normal(size=clean.shape)
-    _, rest, weight = eigen.rest_frame(flux, np.full_like(flux, 0.02**-2), z, floor=0.0, coverage=0.1)
+    _, rest, weight = eigen.rest_frame(
+        made(flux, z, ivar=np.full_like(flux, 0.02**-2)), floor=0.0, coverage=0.1
+    )
     vectors = eigen.empca(rest, weight, 6)
     residual = weight * (rest - eigen.weighted_solve(vectors, rest, weight) @ vectors) ** 2
     chi2 = residual.sum(axis=1) / (weight > 0).sum(axis=1)

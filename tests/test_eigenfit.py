@@ -17,7 +17,7 @@ def templates():
     """Three smooth random vectors."""
     rng = np.random.default_rng(0)
     knots = CubicSpline(np.linspace(3.49, 3.97, 240), rng.normal(size=(240, 3)))
-    return eigenfit.Templates(LOGLAM, knots(LOGLAM).T)
+    return eigenfit.Eigenspectra(LOGLAM, knots(LOGLAM).T)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_what_is_made_of_polynomials_alone_gains_nothing(fitter):
 
 def test_pixels_that_no_template_reaches_count_for_nothing(templates):
     """At z = 0 the red end lies beyond these templates: whatever stands there, the gain stays."""
-    short = eigenfit.Templates(LOGLAM[:4000], templates.vectors[:, :4000])  # to 7943 A
+    short = eigenfit.Eigenspectra(LOGLAM[:4000], templates.vectors[:, :4000])  # to 7943 A
     fitter = eigenfit.Fitter(short, polynomials=2)
     flux, weight = spectra(1, masked=0.0)
     changed = np.where(grid.WAVE > 7945, 50.0, flux)
@@ -72,7 +72,9 @@ def test_a_vector_without_a_covered_pixel_is_harmless(templates):
     vectors = np.concatenate([templates.vectors, np.where(10**LOGLAM < 3400, 1.0, 0.0)[None]])
     flux, weight = spectra(2)
     ours, plain = (
-        eigenfit.Fitter(eigenfit.Templates(LOGLAM, v), 2).gains(0.01, flux * weight, eigenfit.Weight(weight))
+        eigenfit.Fitter(eigenfit.Eigenspectra(LOGLAM, v), 2).gains(
+            0.01, flux * weight, eigenfit.Weight(weight)
+        )
         for v in (vectors, templates.vectors)
     )
     assert ours == pytest.approx(plain, rel=1e-8)
@@ -91,18 +93,18 @@ def test_the_spline_follows_a_line_between_pixels(fitter, templates):
 
 def test_eigenspectra_come_back_from_disk(tmp_path, templates):
     path = tmp_path / "eigenspectra.h5"
-    eigenfit.write_templates(path, templates, store.provenance("eigenspectra"))
-    back = eigenfit.read_templates(path)
+    eigenfit.write_eigenspectra(path, templates, store.provenance("eigenspectra"))
+    back = eigenfit.read_eigenspectra(path)
     assert (back.vectors == templates.vectors).all() and (back.loglam == templates.loglam).all()
 
 
 def test_another_file_is_refused_in_one_line(tmp_path):
     with pytest.raises(SanspecError, match="no file"):
-        eigenfit.read_templates(tmp_path / "none.h5")
+        eigenfit.read_eigenspectra(tmp_path / "none.h5")
     with store.create(tmp_path / "other.h5", {}) as file:
         store.put(file, "wave", grid.WAVE, "pix", "Angstrom")
     with pytest.raises(SanspecError, match="holds no eigenspectra"):
-        eigenfit.read_templates(tmp_path / "other.h5")
+        eigenfit.read_eigenspectra(tmp_path / "other.h5")
     (tmp_path / "cut.h5").write_bytes(b"\x89HDF")
     with pytest.raises(SanspecError, match="not a complete HDF5"):
-        eigenfit.read_templates(tmp_path / "cut.h5")
+        eigenfit.read_eigenspectra(tmp_path / "cut.h5")

@@ -31,7 +31,7 @@ def templates(tmp_path_factory):
     single = [composites.line_template(LineGroup("one", group.lines[:1], "")) for group in groups]
     path = tmp_path_factory.mktemp("templates") / "eigenspectra.h5"
     vectors = np.stack([10 ** (0.5 * (loglam - 3.7)), *lines, *single])
-    eigenfit.write_templates(path, eigenfit.Templates(loglam, vectors), {})
+    eigenfit.write_eigenspectra(path, eigenfit.Eigenspectra(loglam, vectors), {})
     return path
 
 

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 import toy
+from made_spectra import made
 from sanspec import config
 from sanspec.errors import Warn
 from sanspec.redshift import eigen, eigenfit, redshifts
+from sanspec.redshift.redshifts import measure_redshifts
 from sanspec.spectra.grid import WAVE
 
 NOISE = 0.05
-SCAN = redshifts.Scan.of(config.Redshift())
+SETTINGS = config.Redshift()
 
 
 def spectrum(age, z):
@@ -30,8 +32,8 @@ def templates():
     rng = np.random.default_rng(0)
     age, z = rng.uniform(0.05, 0.95, 200), rng.uniform(0.0, 0.3, 200)
     flux = spectrum(age, z)
-    loglam, rest, weight = eigen.rest_frame(flux, np.ones_like(flux), z, floor=0.0, coverage=0.05)
-    return eigenfit.Templates(loglam, eigen.empca(rest, weight, 5))
+    loglam, rest, weight = eigen.rest_frame(made(flux, z), floor=0.0, coverage=0.05)
+    return eigenfit.Eigenspectra(loglam, eigen.empca(rest, weight, 5))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def galaxies():
 @pytest.fixture(scope="module")
 def found(templates, galaxies):
     flux = galaxies[2]
-    return redshifts.measure(flux, np.full_like(flux, NOISE**-2), templates, SCAN)
+    return measure_redshifts(flux, np.full_like(flux, NOISE**-2), templates, SETTINGS)
 
 
 def test_planted_redshifts_come_back_within_their_errors(galaxies, found):
@@ -58,7 +60,9 @@ def test_planted_redshifts_come_back_within_their_errors(galaxies, found):
 def test_one_by_one_is_the_same_as_together(templates, galaxies, found):
     flux = galaxies[2]
     for row in (3, 17):
-        alone = redshifts.measure(flux[row : row + 1], np.full((1, len(WAVE)), NOISE**-2), templates, SCAN)
+        alone = measure_redshifts(
+            flux[row : row + 1], np.full((1, len(WAVE)), NOISE**-2), templates, SETTINGS
+        )
         assert alone["z"].item() == pytest.approx(found["z"][row], abs=1e-9)
         assert alone["delta_chi2"].item() == pytest.approx(found["delta_chi2"][row], rel=1e-6)
 
@@ -66,10 +70,10 @@ def test_one_by_one_is_the_same_as_together(templates, galaxies, found):
 def test_scale_of_flux_and_weight(templates, galaxies, found):
     """Flux in any unit; twice the weight, half the variance; correlated noise widens what it should."""
     flux, some = galaxies[2][:8], found[:8]
-    scaled = redshifts.measure(1e3 * flux, np.full_like(flux, NOISE**-2), templates, SCAN)
-    heavier = redshifts.measure(flux, np.full_like(flux, 4 * NOISE**-2), templates, SCAN)
-    inflated = redshifts.measure(
-        flux, np.full_like(flux, NOISE**-2), templates, SCAN, inflation=np.full(8, 4.0)
+    scaled = measure_redshifts(1e3 * flux, np.full_like(flux, NOISE**-2), templates, SETTINGS)
+    heavier = measure_redshifts(flux, np.full_like(flux, 4 * NOISE**-2), templates, SETTINGS)
+    inflated = measure_redshifts(
+        flux, np.full_like(flux, NOISE**-2), templates, SETTINGS, inflation=np.full(8, 4.0)
     )
     for other, factor in ((scaled, 1e-3), (heavier, 0.5), (inflated, 2.0)):
         assert other["z"].to_numpy() == pytest.approx(some["z"].to_numpy(), abs=1e-8)
@@ -84,25 +88,25 @@ def test_gaps_and_masked_garbage_do_no_harm(templates, galaxies):
     bad[:, :400] = True
     weight[bad] = 0
     spoiled[bad] = np.where(np.arange(bad.sum()) % 2, np.nan, 1e9)
-    again = redshifts.measure(spoiled, weight, templates, SCAN)
+    again = measure_redshifts(spoiled, weight, templates, SETTINGS)
     assert abs(again["z"] - z).max() < 6 * again["z_err"].max()
 
 
 def test_an_additive_slope_is_no_redshift_information(templates, galaxies):
     z, clean, _ = (array[:6] for array in galaxies)
     tilted = clean + 0.4 * (WAVE - 6000) / 2000 + 0.2
-    again = redshifts.measure(tilted, np.full_like(clean, NOISE**-2), templates, SCAN)
+    again = measure_redshifts(tilted, np.full_like(clean, NOISE**-2), templates, SETTINGS)
     assert again["z"].to_numpy() == pytest.approx(z, abs=1e-5)
 
 
 def test_templates_that_end_early_do_not_repel_the_truth(templates):
     """Eigenspectra of a narrow range of z do not reach all pixels elsewhere; no redshift gains by that."""
     use = (templates.loglam > np.log10(3700)) & (templates.loglam < np.log10(7400))
-    short = eigenfit.Templates(templates.loglam[use], templates.vectors[:, use])
+    short = eigenfit.Eigenspectra(templates.loglam[use], templates.vectors[:, use])
     z = np.array([0.005, 0.02, 0.16, 0.24, 0.29])
     flux = spectrum(np.array([0.2, 0.9, 0.5, 0.9, 0.1]), z)
     flux = flux + NOISE * np.random.default_rng(3).normal(size=flux.shape)
-    again = redshifts.measure(flux, np.full_like(flux, NOISE**-2), short, SCAN)
+    again = measure_redshifts(flux, np.full_like(flux, NOISE**-2), short, SETTINGS)
     assert again["z"].to_numpy() == pytest.approx(z, abs=5e-4)
 
 
@@ -110,7 +114,7 @@ def test_templates_that_end_early_do_not_repel_the_truth(templates):
 def test_what_has_no_redshift_is_flagged(templates, kind):
     flux = spectrum(np.array([0.4]), np.array([0.35 if kind == "beyond the range" else 0.1]))
     weight = np.full_like(flux, NOISE**-2)
-    scan = SCAN
+    settings = SETTINGS
     if kind == "no weight":
         weight[:] = 0
     if kind == "all nan":
@@ -118,10 +122,10 @@ def test_what_has_no_redshift_is_flagged(templates, kind):
     if kind == "few pixels":
         weight[:, :3000] = 0
     if kind == "beyond the range":
-        scan = redshifts.Scan.of(config.Redshift(), z_min=0.3, z_max=0.3498)
+        settings = config.Redshift(z_min=0.3, z_max=0.3498)
     if kind == "constant":
         flux[:] = 1.0
-    row = redshifts.measure(flux, weight, templates, scan).iloc[0]
+    row = measure_redshifts(flux, weight, templates, settings).iloc[0]
     unsure = Warn.AMBIGUOUS_REDSHIFT if kind == "constant" else Warn.NO_REDSHIFT
     assert int(row["warn"]) & (unsure | Warn.NO_REDSHIFT)
     assert kind == "constant" or (np.isnan(row["z"]) and np.isnan(row["z_err"]))
@@ -129,13 +133,13 @@ def test_what_has_no_redshift_is_flagged(templates, kind):
 
 def test_noise_alone_is_ambiguous(templates):
     noise = np.random.default_rng(4).normal(size=(40, len(WAVE)))
-    found = redshifts.measure(noise, np.ones_like(noise), templates, SCAN)
+    found = measure_redshifts(noise, np.ones_like(noise), templates, SETTINGS)
     assert (found["warn"] != 0).mean() > 0.8
 
 
 def test_one_bad_spectrum_leaves_the_others_alone(templates, galaxies, found):
     flux = np.concatenate([galaxies[2][:2], np.full((1, len(WAVE)), np.nan)])
-    again = redshifts.measure(flux, np.full_like(flux, NOISE**-2), templates, SCAN)
+    again = measure_redshifts(flux, np.full_like(flux, NOISE**-2), templates, SETTINGS)
     assert again["z"][:2].to_numpy() == pytest.approx(found["z"][:2].to_numpy(), abs=1e-8)
     assert again["warn"][2] == Warn.NO_REDSHIFT
 
@@ -150,9 +154,9 @@ def test_peaks_are_high_and_apart():
 
 @pytest.mark.parametrize("z", [0.0, 0.1234, 0.3])
 def test_trials_reach_beyond_both_ends(z):
-    shifts = SCAN.trials()
+    shifts = redshifts.trial_shifts(SETTINGS)
     assert shifts[0] < np.log1p(z) < shifts[-1]
-    assert np.diff(shifts) == pytest.approx(SCAN.step * np.log(10))
+    assert np.diff(shifts) == pytest.approx(SETTINGS.step * np.log(10))
 
 
 def test_the_pipeline_s_own_eigenspectra_agree(real_data, templates):
@@ -162,12 +166,12 @@ def test_the_pipeline_s_own_eigenspectra_agree(real_data, templates):
     with fits.open(real_data / "spEigenGal-56436.fits") as hdus:
         vectors, header = np.array(hdus[0].data, float), hdus[0].header
     loglam = header["COEFF0"] + header["COEFF1"] * np.arange(vectors.shape[1])
-    sdss = eigenfit.Templates(loglam, vectors)
+    sdss = eigenfit.Eigenspectra(loglam, vectors)
     fitter = eigenfit.Fitter(sdss, 0)
     z = np.array([0.02, 0.1, 0.28])
     rng = np.random.default_rng(5)
     flux = np.array([np.array([3.0, 0.1, 0.2, 0.1]) @ fitter.basis(np.log1p(one)) for one in z])
     flux = flux / flux.mean(axis=1, keepdims=True)
     flux = flux + 0.02 * rng.normal(size=flux.shape)
-    found = redshifts.measure(flux, np.full_like(flux, 0.02**-2), sdss, SCAN)
+    found = measure_redshifts(flux, np.full_like(flux, 0.02**-2), sdss, SETTINGS)
     assert found["z"].to_numpy() == pytest.approx(z, abs=3e-5)

@@ -9,7 +9,7 @@ from sanspec.config.base import Count, Positive, Section
 
 
 class Redshift(Section):
-    """Blind redshifts by a chi2 scan over eigenspectra."""
+    """Redshifts from the spectra alone: a chi2 scan of eigenspectra over trial redshifts."""
 
     z_min: float = Field(0.0, gt=-0.1, description="first trial redshift")
     z_max: float = Field(0.3, gt=0, le=0.6, description="last trial redshift")
@@ -17,34 +17,18 @@ class Redshift(Section):
         2e-4,
         ge=1e-5,
         le=1e-3,
-        description="spacing of the trial redshifts in log10(1 + z) [dex]; maxima are refined",
+        description="spacing of the trial redshifts in log10(1 + z) [dex]; the best one is refined",
     )
     polynomials: int = Field(
-        3, ge=0, le=10, description="Legendre polynomials fitted with the eigenspectra, degree 0 upwards"
-    )
-    separation: Positive = Field(
-        0.003, description="two maxima further apart than this |dz|/(1+z) are different redshifts"
+        3, ge=0, le=10, description="number of Legendre polynomials fitted along with the eigenspectra"
     )
     ambiguous: float = Field(
         9.0,
         ge=0,
-        description="WARN bit ambiguous_redshift where the second redshift fits worse by less than this chi2",
+        description="a redshift is flagged as ambiguous if another one fits worse by less than this chi2",
     )
-    coverage: float = Field(
-        0.5,
-        gt=0,
-        le=1,
-        description="WARN bit no_redshift where less than this fraction of the pixels is good",
-    )
-    components: Count = Field(10, description="eigenspectra of the training split")
-    spectra: Count = Field(4000, description="training spectra at most that the eigenspectra are made of")
-    iterations: Count = Field(25, description="iterations of the principal component analysis")
-    error_floor: float = Field(
-        0.03, ge=0, description="fractional error added to each pixel's there, so that no bright galaxy rules"
-    )
-    pixel_coverage: float = Field(
-        0.05, gt=0, le=1, description="eigenspectra end where less than this fraction of the spectra reaches"
-    )
+    components: Count = Field(10, description="number of eigenspectra made from the training split")
+    spectra: Count = Field(4000, description="maximum number of training spectra that they are made from")
 
     @model_validator(mode="after")
     def _ordered(self):

@@ -11,8 +11,8 @@ from sanspec import store
 from sanspec.config import Config
 from sanspec.measuring import features, files, populations
 from sanspec.products import prepared, samples
-from sanspec.redshift import redshifts
-from sanspec.redshift.eigenfit import Templates
+from sanspec.redshift.eigenfit import Eigenspectra
+from sanspec.redshift.redshifts import measure_redshifts
 from sanspec.scores import metrics
 from sanspec.spectra import preparing
 from sanspec.stellar.library import Library
@@ -40,7 +40,7 @@ OF_FILE = {
 class Tools:
     """What files are measured with: eigenspectra; populations of quick continua, and a library for pPXF, or None."""
 
-    eigenspectra: Templates
+    eigenspectra: Eigenspectra
     populations: Library | None = None
     library: Library | None = None
 
@@ -109,9 +109,10 @@ def measure_native(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """`columns` and WARN bits of galaxies, after the survey's own smoothing and resampling."""
     smoothed = preparing.smooth_spectra(native, settings.prepare)
-    scan = redshifts.Scan.of(settings.redshift, z_min=settings.measure.z_min, z_max=settings.measure.z_max)
+    limits = {"z_min": settings.measure.z_min, "z_max": settings.measure.z_max}
+    scan = settings.redshift.model_copy(update=limits)
     inflation = samples.inflation_of(smoothed.correlation, smoothed.ivar)
-    found = redshifts.measure(
+    found = measure_redshifts(
         smoothed.flux, smoothed.ivar, tools.eigenspectra, scan, inflation=inflation
     ).reset_index(drop=True)
     ids = np.array([about.specobjid for about in native.about], np.uint64)

@@ -1,4 +1,4 @@
-"""Model eigenspectra for galaxies at any redshift: composites of E-MILES populations, and ionised gas."""
+"""Model eigenspectra for galaxies at any redshift: composite E-MILES populations, and ionised gas."""
 
 import numpy as np
 from jaxtyping import Float
@@ -9,14 +9,14 @@ from sanspec.physics import dust
 from sanspec.physics.air import air_to_vac
 from sanspec.physics.constants import C_KMS
 from sanspec.physics.lines import LINE_GROUPS, LineGroup
-from sanspec.redshift.eigenfit import Templates
+from sanspec.redshift.eigenfit import Eigenspectra
 from sanspec.spectra import grid
 from sanspec.stellar.library import Library
 
 FIRST, PIXELS = (
     33945,
     5365,
-)  # of the common SDSS grid: 2480 to 8530 A, the rest frame of 4000-8499 A up to z = 0.6
+)  # on the common SDSS grid: 2480-8530 A, the rest frame of 4000-8499 A up to z = 0.6
 STARTS = (1.0, 4.0, 8.0, 13.0)  # time since star formation began [Gyr]
 FADES = (0.1, 1.0, 3.0, 1e3)  # e-folding time of star formation [Gyr]
 REDDENINGS = (0.0, 0.2, 0.5)  # E(B-V) [mag]
@@ -25,10 +25,10 @@ GAS_SIGMA = 110.0  # width of the emission lines, instrument included [km/s]
 PIXEL_KMS = C_KMS * np.log(10.0) * grid.LOGLAM_STEP
 
 
-def eigenspectra(library: Library, components: int) -> Templates:
-    """`components` stellar vectors, of no mean subtracted, and one vector for each group of emission lines.
+def eigenspectra(library: Library, components: int) -> Eigenspectra:
+    """The first `components` stellar vectors, and one vector for each group of emission lines, all of unit length.
 
-    Each has unit length. The stellar ones are principal components of `composites`, each weighted alike.
+    The stellar vectors are principal components of the equally weighted `composites`; no mean is subtracted.
     """
     stars = composites(library)
     stars /= stars.mean(axis=1, keepdims=True)
@@ -36,11 +36,11 @@ def eigenspectra(library: Library, components: int) -> Templates:
     principal *= np.where(principal.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
     gas = np.stack([line_template(group) for group in LINE_GROUPS])
     vectors = np.concatenate([principal, gas / np.linalg.norm(gas, axis=1, keepdims=True)])
-    return Templates(grid.LOGLAM_STEP * np.arange(FIRST, FIRST + PIXELS), vectors)
+    return Eigenspectra(grid.LOGLAM_STEP * np.arange(FIRST, FIRST + PIXELS), vectors)
 
 
 def composites(library: Library) -> Float[np.ndarray, "composite log"]:
-    """Dusty composite populations of every history, metallicity, reddening and velocity dispersion."""
+    """Composite populations of every history, metallicity, reddening and velocity dispersion."""
     edges = grid.loglam_edges(FIRST, PIXELS)
     weights = np.stack([history(library.ages, start, fade) for start in STARTS for fade in FADES])
     mixed = np.einsum("ha,lam->hml", weights, library.cube).reshape(-1, len(library.lam))
@@ -52,20 +52,18 @@ def composites(library: Library) -> Float[np.ndarray, "composite log"]:
 
 
 def history(ages: Float[np.ndarray, " age"], start: float, fade: float) -> Float[np.ndarray, " age"]:
-    """Mass formed in each age bin [Gyr] by star formation that began `start` ago and fades with time `fade`.
+    """Fraction of the mass formed in each age bin by star formation that began `start` ago and decays over `fade`.
 
-    Bins reach half way to the next age in the logarithm; the youngest reaches to now. Sums to 1.
+    All in Gyr. The bins meet half way between ages in the logarithm; the youngest bin reaches to the present.
     """
     middle = np.sqrt(ages[1:] * ages[:-1])
     limits = np.minimum(np.concatenate([[0.0], middle, [np.inf]]), start)
-    formed = np.exp(
-        (limits - start) / fade
-    )  # fraction of the integral still to come, in units of its maximum
+    formed = np.exp((limits - start) / fade)  # of the integral, what is still to come
     return np.diff(formed) / (formed[-1] - formed[0])
 
 
 def line_template(group: LineGroup) -> Float[np.ndarray, " log"]:
-    """Gaussian emission lines integrated over the pixels [flux per Angstrom]."""
+    """Gaussian emission lines averaged over the pixels [flux per Angstrom]."""
     edges = grid.loglam_edges(FIRST, PIXELS)
     result = np.zeros(PIXELS)
     for wave, strength in group.lines:

@@ -5,27 +5,31 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from jaxtyping import Float
 
+from sanspec.redshift.eigenfit import Eigenspectra, products, symmetric
 from sanspec.spectra import grid
+from sanspec.spectra.spectra import Spectra
 
 RIDGE = (
-    1e-12  # of the mean diagonal of a normal matrix: keeps a spectrum or pixel of hardly any weight solvable
+    1e-12  # times the mean diagonal, added to a normal matrix: a spectrum of hardly any weight stays solvable
 )
+ITERATIONS = 25  # of expectation and maximisation
+ERROR_FLOOR = 0.03  # fractional error added in quadrature to every pixel, so that no bright galaxy dominates
+COVERAGE = 0.05  # minimum fraction of the spectra that must reach a pixel
 
 
 def empca(
     flux: Float[np.ndarray, "gal log"],
     weight: Float[np.ndarray, "gal log"],
     components: int,
-    iterations: int = 25,
+    iterations: int = ITERATIONS,
     seed: int = 0,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> Float[np.ndarray, "component log"]:
-    """Orthonormal vectors that minimise sum w (flux - c V)^2, by EM (Roweis 1998; weighted: Bailey 2012).
+    """Orthonormal vectors V that minimise sum w (flux - c V)^2, by EM (Roweis 1998; weighted: Bailey 2012).
 
-    No mean is subtracted: the first vector is close to the mean spectrum, as in the SDSS pipeline's
-    eigenspectra (Bolton et al. 2012). Ordered by the power they carry, each with a positive sum. flux: any
-    scale; weight: inverse variance, 0 where unknown (the flux there is not read). On complete data with
-    equal weights it is the truncated SVD.
+    No mean is subtracted: the first vector is close to the mean spectrum, as for the eigenspectra of the SDSS pipeline
+    (Bolton et al. 2012). The vectors are in order of power, each with a positive sum. flux: any scale; weight: inverse
+    variance, 0 where unknown (flux is not read there). Complete data of equal weights give the truncated SVD.
     """
     flux = np.where(weight > 0, flux, 0.0)
     vectors = np.linalg.qr(np.random.default_rng(seed).standard_normal((flux.shape[1], components)))[0].T
@@ -42,13 +46,9 @@ def weighted_solve(
     data: Float[np.ndarray, "row pix"],
     weight: Float[np.ndarray, "row pix"],
 ) -> Float[np.ndarray, "row vector"]:
-    """Coefficients of every row of `data` on `basis`, by weighted least squares; 0 where all weight is 0."""
+    """Coefficients of every row of `data` on `basis` by weighted least squares; 0 for a row without weight."""
     count = len(basis)
-    upper = np.triu_indices(count)
-    values = weight @ (basis[upper[0]] * basis[upper[1]]).T
-    normal = np.empty((len(data), count, count))
-    normal[:, upper[0], upper[1]] = values
-    normal[:, upper[1], upper[0]] = values
+    normal = symmetric(weight @ products(basis).T, count)
     trace = np.trace(normal, axis1=1, axis2=2)[:, None, None] / count
     normal += np.eye(count) * np.where(trace > 0, RIDGE * trace, 1.0)
     return np.linalg.solve(normal, ((weight * data) @ basis.T)[:, :, None])[:, :, 0]
@@ -59,37 +59,33 @@ def explained(
     weight: Float[np.ndarray, "gal log"],
     vectors: Float[np.ndarray, "component log"],
 ) -> float:
-    """Fraction of sum w flux^2 that the vectors fit."""
+    """Fraction of the weighted power, sum w flux^2, that the vectors explain."""
     residual = flux - weighted_solve(vectors, flux, weight) @ vectors
     return float(1 - np.sum(weight * residual**2) / np.sum(weight * flux**2))
 
 
 def _canonical(vectors: np.ndarray, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same product with orthonormal vectors, in order of power."""
+    """The same product of coefficients and vectors, with orthonormal vectors in order of power."""
     ortho, triangle = np.linalg.qr(vectors.T)
     left, power, right = np.linalg.svd(coefficients @ triangle.T, full_matrices=False)
     return right @ ortho.T, left * power
 
 
 def rest_frame(
-    flux: Float[np.ndarray, "gal pix"],
-    ivar: Float[np.ndarray, "gal pix"],
-    z: Float[np.ndarray, " gal"],
-    floor: float,
-    coverage: float,
+    spectra: Spectra, floor: float = ERROR_FLOOR, coverage: float = COVERAGE
 ) -> tuple[Float[np.ndarray, " log"], Float[np.ndarray, "gal log"], Float[np.ndarray, "gal log"]]:
-    """Rest-frame spectra and weights on the common SDSS grid, where enough of the spectra reach.
+    """Rest-frame spectra and their weights on the common SDSS grid.
 
-    flux, ivar: on the product grid, observed frame, ivar 0 where masked; floor: fractional error added in
-    quadrature, so that a few bright galaxies do not rule; coverage: least fraction of spectra that a pixel
-    must have. Returns loglam (log10 vacuum Angstrom), flux and weight (0 where unknown).
+    floor: fractional error added in quadrature; coverage: minimum fraction of the spectra that must reach a pixel.
+    Returns loglam (log10 vacuum Angstrom), flux and weight (inverse variance, 0 where unknown).
     """
-    edges = np.log10(grid.bin_edges(grid.WAVE)[[0, -1]])
+    z, edges = spectra.z, np.log10(grid.bin_edges(grid.WAVE)[[0, -1]])
     first = int(np.ceil((edges[0] - np.log10(1 + z.max())) / grid.LOGLAM_STEP))
     last = int(np.floor((edges[1] - np.log10(1 + z.min())) / grid.LOGLAM_STEP))
-    good = (ivar > 0) & np.isfinite(flux)
-    rest = grid.to_loglam(np.where(good, flux, np.nan), first, last - first + 1, z)
-    rest_ivar = grid.to_loglam(np.where(good, ivar, np.nan), first, last - first + 1, z)
+    rest, rest_ivar = (
+        grid.to_loglam(np.where(spectra.good, values, np.nan), first, last - first + 1, z)
+        for values in (spectra.flux, spectra.ivar)
+    )
     known = np.isfinite(rest) & np.isfinite(rest_ivar)
     variance = 1 / np.where(known, rest_ivar, 1.0) + (floor * np.where(known, rest, 0.0)) ** 2
     weight = np.where(known, 1 / variance, 0.0)
@@ -97,3 +93,12 @@ def rest_frame(
     keep = slice(reach[0], reach[-1] + 1)
     loglam = grid.LOGLAM_STEP * np.arange(first, last + 1)
     return loglam[keep], np.where(known, rest, 0.0)[:, keep], weight[:, keep]
+
+
+def of_spectra(
+    spectra: Spectra, components: int, progress: Callable[[Iterable], Iterable] = iter
+) -> tuple[Eigenspectra, float]:
+    """Eigenspectra of a sample, and the fraction of its weighted power that they explain."""
+    loglam, flux, weight = rest_frame(spectra)
+    vectors = empca(flux, weight, components, progress=progress)
+    return Eigenspectra(loglam, vectors), explained(flux, weight, vectors)

@@ -1,8 +1,8 @@
-"""Linear fits of eigenspectra at a trial redshift: the chi2 that they take away from polynomials alone.
+"""Linear fits of eigenspectra at a trial redshift, and by how much they reduce chi2 below polynomials alone.
 
-Only the pixels that the eigenspectra cover are fitted, once by the polynomials and once by both; the merit
-of a redshift is the reduction of chi2 from the first to the second ("gain"). A pixel that is not covered
-adds nothing to either, so that no redshift can win by pixels that its templates do not reach.
+The pixels that the eigenspectra cover are fitted twice: by polynomials, and by polynomials and eigenspectra. The merit
+of a redshift is the reduction of chi2 from the first fit to the second (its gain). Pixels outside the coverage enter
+neither fit, so that a redshift cannot win through pixels that its templates do not reach.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,13 @@ from sanspec import store
 from sanspec.errors import SanspecError
 from sanspec.spectra.grid import LOGLAM_STEP, WAVE
 
-RIDGE = (
-    1e-10  # of the unit diagonal of the normal matrix: a vector without a covered pixel gets coefficient 0
-)
-SPARSE = 0.1  # fraction of differing weights below which their sparse form is the faster one
+# Added to the unit diagonal of the normal matrix, so that a vector without a covered pixel gets the coefficient 0
+RIDGE = 1e-10
+SPARSE = 0.1  # fraction of differing weights below which a sparse matrix of the differences is faster
 
 
 @dataclass(frozen=True)
-class Templates:
+class Eigenspectra:
     """Rest-frame eigenspectra on the common SDSS grid.
 
     loglam: log10 vacuum Angstrom in steps of 1e-4; vectors: any scale, finite.
@@ -40,43 +39,32 @@ class Templates:
         return ndimage.spline_filter1d(np.asarray(self.vectors, dtype=np.float64), 3, axis=1, mode="mirror")
 
 
-def write_templates(path: Path, templates: Templates, made: Mapping) -> None:
-    """Eigenspectra as eigenspectra.h5, `made` in its header."""
+def write_eigenspectra(path: Path, eigenspectra: Eigenspectra, made: Mapping) -> None:
+    """Write eigenspectra.h5 with the provenance `made`."""
+    loglam, vectors = (
+        "log10 of the vacuum rest-frame wavelength [Angstrom]",
+        "eigenspectra, flux per Angstrom, any scale",
+    )
     with store.create(path, made) as file:
-        store.put(
-            file,
-            "loglam",
-            templates.loglam,
-            "pix",
-            description="log10 of the vacuum rest-frame wavelength [Angstrom]",
-        )
-        store.put(
-            file,
-            "vectors",
-            templates.vectors,
-            "component pix",
-            description="eigenspectra, flux per Angstrom, any scale",
-        )
+        store.put(file, "loglam", eigenspectra.loglam, "pix", description=loglam)
+        store.put(file, "vectors", eigenspectra.vectors, "component pix", description=vectors)
 
 
-def read_templates(path: Path) -> Templates:
-    """Eigenspectra written by `write_templates`. Raises SanspecError when the file is missing or another."""
+def read_eigenspectra(path: Path) -> Eigenspectra:
+    """Read eigenspectra.h5. Raises SanspecError when the file is missing or holds something else."""
     with store.arrays(path) as file:
         if not {"loglam", "vectors"} <= set(file):
             raise SanspecError(
                 f"{path} holds no eigenspectra (loglam, vectors): give the output of `sanspec eigenspectra`"
             )
-        return Templates(file["loglam"][:], file["vectors"][:])
+        return Eigenspectra(file["loglam"][:], file["vectors"][:])
 
 
 class Fitter:
-    """Gains of spectra on one wavelength grid over redshift.
+    """Gains of spectra on one wavelength grid (`wave`: vacuum Angstrom, observed frame) at trial redshifts."""
 
-    wave: vacuum Angstrom, observed frame.
-    """
-
-    def __init__(self, templates: Templates, polynomials: int, wave: Float[np.ndarray, " pix"] = WAVE):
-        self.spline, self.first = templates.spline, float(templates.loglam[0])
+    def __init__(self, eigenspectra: Eigenspectra, polynomials: int, wave: Float[np.ndarray, " pix"] = WAVE):
+        self.spline, self.first = eigenspectra.spline, float(eigenspectra.loglam[0])
         self.loglam = np.log10(wave)
         x = np.linspace(-1.0, 1.0, len(wave))
         self.smooth = (
@@ -84,7 +72,7 @@ class Fitter:
         )
 
     def basis(self, shift: float) -> Float[np.ndarray, "vector pix"]:
-        """Polynomials, then eigenspectra, at ln(1 + z) = shift; zero where the eigenspectra do not reach."""
+        """Polynomials, then eigenspectra, at ln(1 + z) = shift; zero outside the coverage of the eigenspectra."""
         position = (self.loglam - shift / np.log(10.0) - self.first) / LOGLAM_STEP
         vectors = _spline_values(self.spline, position)
         covered = (position >= 0) & (position <= self.spline.shape[1] - 1)
@@ -95,7 +83,7 @@ class Fitter:
     def gains(
         self, shift: float, weighted: Float[np.ndarray, "gal pix"], weight: "Weight"
     ) -> Float[np.ndarray, " gal"]:
-        """Reduction of chi2 by the eigenspectra over the polynomials alone; weighted: flux times weight."""
+        """Reduction of chi2 by the eigenspectra below the polynomials alone; weighted: flux times weight."""
         basis = self.basis(shift)
         normal = weight.gram(basis)
         diagonal = np.sqrt(np.maximum(np.einsum("gii->gi", normal), np.finfo(float).tiny))
@@ -108,9 +96,10 @@ class Fitter:
 
 
 class Weight:
-    """Pixel weights of a set of spectra, able to form their normal matrices fast.
+    """Pixel weights of a set of spectra, for fast normal matrices.
 
-    Where spectra share one weight but for a few masked pixels, only these are treated one by one.
+    Spectra that share one weight apart from a few masked pixels need the full sum once; the pixels that differ are
+    summed per spectrum.
     """
 
     def __init__(self, weight: Float[np.ndarray, "gal pix"]):
@@ -121,14 +110,23 @@ class Weight:
 
     def gram(self, basis: Float[np.ndarray, "vector pix"]) -> Float[np.ndarray, "gal vector vector"]:
         """sum_p w_gp B_ip B_jp for every spectrum g."""
-        count = len(basis)
-        upper = np.triu_indices(count)
-        pairs = basis[upper[0]] * basis[upper[1]]
-        values = self.rest @ pairs.T + pairs @ self.common
-        normal = np.empty((len(values), count, count))
-        normal[:, upper[0], upper[1]] = values
-        normal[:, upper[1], upper[0]] = values
-        return normal
+        pairs = products(basis)
+        return symmetric(self.rest @ pairs.T + pairs @ self.common, len(basis))
+
+
+def products(basis: Float[np.ndarray, "vector pix"]) -> Float[np.ndarray, "pair pix"]:
+    """Products of every two vectors of a basis: the upper triangle of their outer product at every pixel."""
+    upper = np.triu_indices(len(basis))
+    return basis[upper[0]] * basis[upper[1]]
+
+
+def symmetric(values: Float[np.ndarray, "gal pair"], count: int) -> Float[np.ndarray, "gal vector vector"]:
+    """Symmetric matrices of size `count` from their upper triangles."""
+    upper = np.triu_indices(count)
+    matrix = np.empty((len(values), count, count))
+    matrix[:, upper[0], upper[1]] = values
+    matrix[:, upper[1], upper[0]] = values
+    return matrix
 
 
 @numba.njit(cache=True, nogil=True)

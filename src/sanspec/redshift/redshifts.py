@@ -1,101 +1,80 @@
 """Blind redshifts: eigenspectra and low-order polynomials fitted at every trial redshift.
 
-The same code measures observed, generated and regressed spectra, and tells none of them the truth.
+The same scan measures observed and predicted spectra, and uses nothing but the spectrum.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from sanspec import config
+from sanspec.config import Redshift
 from sanspec.errors import Warn
-from sanspec.redshift.eigenfit import Fitter, Templates, Weight
+from sanspec.redshift.eigenfit import Eigenspectra, Fitter, Weight
 from sanspec.spectra.grid import WAVE
 
-REFINEMENTS = 4  # halvings of the step about a maximum
-CANDIDATES = 3  # maxima kept for each spectrum
-CLOSE = 0.7  # of the highest maximum on the trial grid: only maxima above it are refined
+REFINEMENTS = 4  # halvings of the trial step about a maximum
+CANDIDATES = 3  # maxima kept per spectrum
+CLOSE = 0.7  # maxima on the trial grid below this fraction of the highest are not refined
+SEPARATION = 0.003  # |dz| / (1 + z) beyond which two maxima are different redshifts
+COVERAGE = 0.5  # minimum fraction of good pixels
 
 
-@dataclass(frozen=True)
-class Scan:
-    """How the trial redshifts are laid out and judged; the settings of config.Redshift."""
-
-    z_min: float
-    z_max: float
-    step: float  # of the trial grid [dex]
-    polynomials: int  # Legendre polynomials, degrees 0 .. polynomials - 1
-    separation: float  # |dz| / (1 + z) beyond which two maxima are different redshifts
-    ambiguous: float  # difference of chi2 below which the second one matters
-    coverage: float  # least fraction of good pixels
-
-    @classmethod
-    def of(cls, settings: config.Redshift, **changes: float) -> "Scan":
-        """The scan that the settings describe, with `changes`."""
-        names = [field.name for field in fields(cls)]
-        return cls(**{name: getattr(settings, name) for name in names} | changes)
-
-    def trials(self) -> Float[np.ndarray, " trial"]:
-        """ln(1 + z) of the trials, two steps beyond the range at both ends to see a maximum there."""
-        step = self.step * np.log(10.0)
-        low, high = np.log1p(self.z_min) - 2 * step, np.log1p(self.z_max) + 2 * step
-        return low + step * np.arange(int(np.ceil((high - low) / step)) + 1)
-
-
-# --------------------------------------------------------------------------------------------- measurement
-
-
-def measure(
+def measure_redshifts(
     flux: Float[np.ndarray, "gal pix"],
     weight: Float[np.ndarray, "gal pix"],
-    templates: Templates,
-    scan: Scan,
+    eigenspectra: Eigenspectra,
+    settings: Redshift,
     wave: Float[np.ndarray, " pix"] = WAVE,
     inflation: float | Float[np.ndarray, " gal"] = 1.0,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> pd.DataFrame:
     """Redshift of every spectrum from the spectrum alone.
 
-    flux: any scale, observed frame, NaN where unknown; weight: inverse variance, 0 where masked; wave:
-    vacuum Angstrom; inflation: factor by which correlated noise multiplies variances (1 for independent
-    pixels); progress: wraps the loop over trial redshifts. Returns, one row a spectrum, `z`, `z_err` (where
-    chi2 rises by 1), `gain` (reduction of chi2), `delta_chi2` (to the second redshift) and `warn`
-    (NO_REDSHIFT, then z is NaN; AMBIGUOUS_REDSHIFT). Chi2 differences are over `inflation`.
+    flux: any scale, observed frame, NaN where unknown; weight: inverse variance, 0 where masked; wave: vacuum Angstrom;
+    inflation: factor by which correlated noise multiplies variances (1 for independent pixels); progress: wraps the
+    loop over trial redshifts. Returns, per spectrum, `z`, `z_err` (where chi2 rises by 1), `gain` (reduction of chi2),
+    `delta_chi2` (to the second redshift) and `warn` (NO_REDSHIFT with z NaN, or AMBIGUOUS_REDSHIFT). Differences of
+    chi2 are divided by `inflation`.
     """
     weight = np.where(np.isfinite(flux) & np.isfinite(weight) & (weight > 0), weight, 0.0).astype(np.float64)
-    usable = np.flatnonzero(np.mean(weight > 0, axis=1) >= scan.coverage)
+    usable = np.flatnonzero(np.mean(weight > 0, axis=1) >= COVERAGE)
     rows = np.full((len(flux), 4), np.nan)
     if len(usable):
+        fitter, trials = Fitter(eigenspectra, settings.polynomials, wave), trial_shifts(settings)
         weighted = np.where(weight[usable] > 0, flux[usable], 0.0) * weight[usable]
-        rows[usable] = _maxima(
-            Fitter(templates, scan.polynomials, wave), weighted, weight[usable], scan, progress
-        )
-    return _judge(pd.DataFrame(rows, columns=["shift", "shift_err", "gain", "delta_chi2"]), scan, inflation)
+        rows[usable] = _maxima(fitter, weighted, weight[usable], trials, progress)
+    found = pd.DataFrame(rows, columns=["shift", "shift_err", "gain", "delta_chi2"])
+    return _judge(found, settings, inflation)
+
+
+def trial_shifts(settings: Redshift) -> Float[np.ndarray, " trial"]:
+    """ln(1 + z) of the trial redshifts, two steps beyond both ends so that a maximum at an end is seen."""
+    step = settings.step * np.log(10.0)
+    low, high = np.log1p(settings.z_min) - 2 * step, np.log1p(settings.z_max) + 2 * step
+    return low + step * np.arange(int(np.ceil((high - low) / step)) + 1)
 
 
 def _maxima(
     fitter: Fitter,
     weighted: np.ndarray,
     weight: np.ndarray,
-    scan: Scan,
+    trials: np.ndarray,
     progress: Callable[[Iterable], Iterable],
 ) -> list[tuple[float, float, float, float]]:
-    """Best ln(1+z), its error, the gain and the lead over the next redshift, of usable spectra."""
-    trials, together = scan.trials(), Weight(weight)
+    """Best ln(1+z), its error, its gain and the lead over the next redshift, of every spectrum."""
+    together = Weight(weight)
     gains = np.stack([fitter.gains(shift, weighted, together) for shift in progress(trials)], axis=1)
     singles = ((weighted[i : i + 1], Weight(weight[i : i + 1])) for i in range(len(weight)))
-    return [_best(fitter, *single, trials, gains[i], scan) for i, single in enumerate(singles)]
+    return [_best(fitter, *single, trials, gains[i]) for i, single in enumerate(singles)]
 
 
 def _best(
-    fitter: Fitter, weighted: np.ndarray, weight: Weight, trials: np.ndarray, gains: np.ndarray, scan: Scan
+    fitter: Fitter, weighted: np.ndarray, weight: Weight, trials: np.ndarray, gains: np.ndarray
 ) -> tuple[float, float, float, float]:
-    """The highest maximum of one spectrum, refined: ln(1+z), error, gain, and lead over the next one."""
-    peaks = separate_peaks(trials, gains, np.log1p(scan.separation))
+    """The highest maximum of one spectrum, refined: ln(1+z), error, gain, and lead over the next maximum."""
+    peaks = separate_peaks(trials, gains, np.log1p(SEPARATION))
     if not peaks:
         return np.nan, np.nan, np.nan, np.nan
     close = [peak for peak in peaks if gains[peak] >= CLOSE * gains[peaks[0]]]
@@ -110,7 +89,7 @@ def _best(
 def separate_peaks(
     trials: Float[np.ndarray, " trial"], gains: Float[np.ndarray, " trial"], apart: float
 ) -> list[int]:
-    """Positions of the highest local maxima further than `apart` from any higher one, at most three."""
+    """Positions of the highest local maxima, at most three, each further than `apart` from any higher one."""
     inner = np.flatnonzero((gains[1:-1] >= gains[:-2]) & (gains[1:-1] > gains[2:])) + 1
     chosen: list[int] = []
     for peak in inner[np.argsort(-gains[inner], kind="stable")]:
@@ -124,8 +103,11 @@ def separate_peaks(
 def _climb(
     fitter: Fitter, weighted: np.ndarray, weight: Weight, shift: float, step: float
 ) -> tuple[float, float, float]:
-    """Vertex of the parabola through three points about a maximum, its 1-sigma width and the gain there."""
-    gain = partial(_gain, fitter, weighted, weight)
+    """Vertex of the parabola through three points about a maximum, its 1-sigma width, and the gain there."""
+
+    def gain(shift: float) -> float:
+        return float(fitter.gains(shift, weighted, weight)[0])
+
     middle = gain(shift)
     for _ in range(REFINEMENTS):
         step /= 2
@@ -140,17 +122,12 @@ def _climb(
     return shift + offset, np.sqrt(2.0 / curvature), middle
 
 
-def _gain(fitter: Fitter, weighted: np.ndarray, weight: Weight, shift: float) -> float:
-    """The gain of one spectrum at ln(1+z) = shift."""
-    return float(fitter.gains(shift, weighted, weight)[0])
-
-
-def _judge(table: pd.DataFrame, scan: Scan, inflation: float | np.ndarray) -> pd.DataFrame:
+def _judge(table: pd.DataFrame, settings: Redshift, inflation: float | np.ndarray) -> pd.DataFrame:
     """Redshifts, errors and WARN bits from the maxima."""
     z = np.expm1(table["shift"])
-    missing = ~np.isfinite(table["shift_err"]) | (z < scan.z_min) | (z > scan.z_max)
+    missing = ~np.isfinite(table["shift_err"]) | (z < settings.z_min) | (z > settings.z_max)
     delta = table["delta_chi2"] / inflation
-    warn = np.where(delta < scan.ambiguous, int(Warn.AMBIGUOUS_REDSHIFT), 0)
+    warn = np.where(delta < settings.ambiguous, int(Warn.AMBIGUOUS_REDSHIFT), 0)
     return pd.DataFrame(
         {
             "z": z.where(~missing),

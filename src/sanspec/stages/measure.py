@@ -73,7 +73,7 @@ def prepared_tools(args, settings: config.Config) -> table.Tools:
     if populations is None:
         log.warning("no populations at %s: lines and classes are left out", path)
     eigenspectra = (
-        eigenfit.read_templates(args.eigenspectra)
+        eigenfit.read_eigenspectra(args.eigenspectra)
         if args.eigenspectra
         else composites.eigenspectra(populations, settings.measure.components)
     )
