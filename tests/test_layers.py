@@ -17,13 +17,8 @@ ORDER = [
 ]
 # Imports against the order that still stand: (importer, imported).
 STANDING = {
-    ("features", "archive"),
-    ("measuring", "archive"),
     ("products", "nets"),
-    ("redshift", "archive"),
     ("scores", "features"),
-    ("stellar", "archive"),
-    ("stellar", "mock"),
 }
 
 
