@@ -3,7 +3,7 @@ measures.
 
 Each galaxy has an age (colour of the image, slope, break and lines of the spectrum), a redshift (size,
 brightness and colour of the image, places of the lines) and an inclination (shape of the image alone). The
-files are those of CONTRIBUTING.md.
+files are those of docs/formats.md.
 """
 
 from pathlib import Path
