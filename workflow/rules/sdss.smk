@@ -1,11 +1,11 @@
-"""The real survey (or the loopback one), fetched: included where `survey.source` is sdss.
+"""The real survey, or the loopback one, downloaded: included when `survey.source` is sdss.
 
 INPUTS   SciServer, CasJobs, SkyServer, SAS and the cube file, as the settings say (`acquire`); credentials from the
          environment or the keyring
 OUTPUTS  results/raw/sdss/{sdss.npz,catalogue.csv,spectra/} and a report of each (.json)
 
-What is fetched lies in `acquire.store`, which no rule owns: sdss.npz and spectra/ are links into it, so that a rerun
-deletes a link and takes up what is there. No source files are inputs: a refactor must not fetch again.
+The downloads are in `acquire.store`, which no rule owns: sdss.npz and spectra/ are links into it, so that a rerun deletes
+a link and continues with what is there. No source files are inputs: a refactor must not fetch again.
 """
 
 
@@ -17,7 +17,7 @@ localrules:
 
 
 rule sdss_cubes:
-    """The cube file: a local one checked and linked, or fetched with resume and checksum."""
+    """The cube file: a local one checked and linked, or a download with resume and checksum."""
     output:
         cubes="results/raw/sdss/sdss.npz",
         report=protected("results/raw/sdss/cubes.json"),
@@ -38,7 +38,7 @@ rule sdss_cubes:
 
 
 rule sdss_query:
-    """The catalogue, by CasJobs or anonymously; the job of an interrupted run is picked up."""
+    """The catalogue, by CasJobs or anonymously; an interrupted run finds its CasJobs job again."""
     input:
         cubes=rules.sdss_cubes.output.cubes,
     output:
@@ -61,7 +61,7 @@ rule sdss_query:
 
 
 rule sdss_spectra:
-    """The spectra, each arrived or with a reason; an interrupted run goes on where it was."""
+    """The spectra, or the reason for each that is missing; an interrupted run continues where it stopped."""
     input:
         catalogue=rules.sdss_query.output.catalogue,
     output:
@@ -84,7 +84,7 @@ rule sdss_spectra:
 
 
 rule sdss_inspect:
-    """Units, order of bands and orientation of the cube file, each with a number."""
+    """Checks of the cube file: units, order of the bands and orientation, each with a number."""
     input:
         cubes=rules.sdss_cubes.output.cubes,
         catalogue=rules.sdss_query.output.catalogue,

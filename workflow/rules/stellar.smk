@@ -8,7 +8,7 @@ Each code runs as `stellar.shards` jobs of one process and one thread. FIREFLY t
 
 
 use rule templates as templates_m11 with:
-    """M11-MILES stellar population models, fetched from the package index, verified and packed."""
+    """M11-MILES stellar population models, downloaded from the package index, verified and packed."""
     output:
         protected("results/raw/templates/m11_miles.npz"),
     log:

@@ -7,7 +7,7 @@ OUTPUTS  results/<run>/{summary.json,summary.txt,times.json,check.json}
 
 
 rule summary:
-    """Every number of the run under one documented name; seconds per rule."""
+    """Every number of the run under one documented name; seconds and memory per rule."""
     input:
         numbers=[
             *expand(

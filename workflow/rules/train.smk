@@ -1,15 +1,15 @@
-"""The networks, one job each.
+"""The networks, one job per network.
 
 INPUTS   results/<run>/prepared/{spectra.h5,images.h5,statistics.json}
 OUTPUTS  results/<run>/nets/<network>.safetensors and .json; TensorBoard logs under results/<run>/tensorboard
 
 No source files are inputs: a refactor must not train again. A killed job resumes from results/<run>/nets/.state.
-With train.devices above 1 as many GPUs train one network together; `--resources gpu=0` is the CPU in any case.
+With train.devices above 1 that many GPUs train one network together; `--resources gpu=0` forces the CPU.
 """
 
 
 rule train:
-    """One network: weights, and a readable record of settings, learning curve and environment."""
+    """Train one network: weights, and a readable record of settings, learning curve and environment."""
     input:
         spectra=rules.prepare.output.spectra,
         images=rules.prepare.output.images,
