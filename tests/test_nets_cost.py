@@ -15,7 +15,7 @@ from sanspec.config import NETWORKS
 from sanspec.errors import SanspecError
 from sanspec.nets import build, cost, data
 from sanspec.nets.unet import Attention
-from sanspec.nets.unet_paper import Attend
+from sanspec.nets.unet_paper import MultiHead
 
 PRESETS = {"smoke": "config/tiny.yaml", "demo": "config.yaml", "paper": "config/paper.yaml"}
 PRESETS["modern-full"] = "config/modern-full.yaml"
@@ -58,7 +58,7 @@ def by_hand(model, galaxies):
             total += 2 * given[0].numel() * module.weight[0].numel()
         elif isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
             total += 2 * out.numel() * module.weight[0].numel()
-        elif isinstance(module, Attend):
+        elif isinstance(module, MultiHead):
             x, keys = given
             total += 4 * x.numel() * keys.shape[1]
         elif isinstance(module, Attention):

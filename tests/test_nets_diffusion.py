@@ -37,9 +37,9 @@ def network(sky, name="diff_coarse", **change):
     return model
 
 
-def told(model, galaxies):
-    """What the denoiser is told of galaxies at their true redshifts."""
-    return model.at(model.encode(galaxies), galaxies.z)
+def context_of(model, galaxies):
+    """The denoiser's context of galaxies at their true redshifts."""
+    return model.at(model.conditioned(model.encode(galaxies), model.condition(galaxies)), galaxies.z)
 
 
 @pytest.mark.parametrize("prediction", ["edm", "epsilon"])
@@ -52,8 +52,8 @@ def test_a_perfect_network_has_no_loss_and_denoises_exactly(sky, prediction):
     skip, out, inside = model.precondition(noise[:, None])
     wanted = (clean - skip * x) / out
     model.body.forward = lambda *_: wanted
-    context = Context(torch.zeros(6, 1, 1), torch.zeros(6, 1), torch.zeros(6, 0, 563))
-    denoised = model.denoise(x, noise, context, torch.zeros(6, 0, 563))
+    context = Context(torch.zeros(6, 1, 1), torch.zeros(6, 1), *torch.zeros(2, 6, 0, 563))
+    denoised = model.denoise(x, noise, context)
     assert torch.allclose(denoised, clean, atol=1e-3)
     if prediction == "epsilon":
         assert torch.allclose(wanted, normal, atol=1e-3)
@@ -87,7 +87,7 @@ def test_an_untrained_network_predicts_the_prior(sky):
     model = network(sky).eval()
     galaxies = tensors(sky, "coarse")
     with torch.inference_mode():
-        context, target = told(model, galaxies), model.target(galaxies)
+        context, target = context_of(model, galaxies), model.target(galaxies)
         loss = model.denoising_loss(context, *target, torch.full((40,), 0.5), torch.randn(40, 563))
     assert float(loss) == pytest.approx(1.0, abs=0.1)
 
@@ -103,7 +103,10 @@ def test_masked_pixels_do_not_count(sky):
     values = masked_mean((spoilt.coarse.float() - 1).square(), mask)
     assert values.isfinite() and float(masked_mean(garbage.float(), torch.zeros_like(mask))) == 0
     none = data.replace(galaxies, coarse_mask=torch.zeros_like(mask))
-    assert float(model.denoising_loss(told(model, none), *model.target(none), uniform, normal).detach()) == 0
+    assert (
+        float(model.denoising_loss(context_of(model, none), *model.target(none), uniform, normal).detach())
+        == 0
+    )
 
 
 def test_validation_gives_the_same_number_each_time(sky):
@@ -154,7 +157,8 @@ def test_alignment_is_exact_for_straight_lines():
 def test_what_is_diffused_is_restored(sky, target):
     model = network(sky, "diff_fine", target=target, attention=(), patch=32).eval()
     galaxies = tensors(sky, "coarse", "fine")
-    clean, _, condition = model.target(galaxies)
+    clean, _ = model.target(galaxies)
+    condition = model.conditioned(model.encode(galaxies), model.condition(galaxies)).condition
     assert torch.allclose(model.restore(clean, galaxies.coarse.float()), galaxies.fine.float(), atol=1e-3)
     assert condition.shape == (40, 1, 4500)
     assert float(clean[galaxies.fine_mask].std()) == pytest.approx(1, abs=0.02)
@@ -163,7 +167,7 @@ def test_what_is_diffused_is_restored(sky, target):
 def test_the_condition_is_noisy_in_training_alone(sky):
     model = network(sky, "diff_fine", attention=(), patch=32, condition_noise=0.1)
     galaxies = tensors(sky, "coarse", "fine")
-    still = [model.eval().target(galaxies)[2] for _ in range(2)]
-    moved = model.train().target(galaxies)
-    assert torch.equal(*still) and not torch.equal(moved[2], still[0])
-    assert torch.equal(moved[0], model.eval().target(galaxies)[0])
+    still = [model.eval().condition(galaxies) for _ in range(2)]
+    moved, target = model.train().condition(galaxies), model.target(galaxies)
+    assert torch.equal(*still) and not torch.equal(moved, still[0])
+    assert torch.equal(target[0], model.eval().target(galaxies)[0])

@@ -71,7 +71,7 @@ def test_the_sketch_is_learnt_and_stands_at_the_redshift(galaxies):
         model.loss(galaxies.take(torch.arange(200)[step % 5 :: 5])).backward()
         optimiser.step()
     model = model.eval().requires_grad_(False)
-    image, (truth, mask, _) = model.encode(galaxies), model.target(galaxies)
+    image, (truth, mask) = model.encode(galaxies), model.target(galaxies)
 
     def error(shift):
         sketch = model.at(image, galaxies.z + shift).sketch[:, 0]

@@ -153,8 +153,8 @@ def test_two_processes_that_ask_for_one_device_are_told_apart(sky, tmp_path, cap
     """On a made-up device: the second is refused before torch is asked for it."""
     monkeypatch.setattr(lease.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    with lease.exclusive(lease.folder() / "7.lock") as mine:
-        assert mine
+    with lease.exclusive(lease.folder() / "7.lock") as holder:
+        assert holder is None
         assert main(command(sky, tmp_path, device="auto")) == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1 and "every offered GPU is in use (7 by process" in said[0]

@@ -10,6 +10,7 @@ from sanspec.config.acquisition import Acquire, Http, Survey
 from sanspec.config.base import Section
 from sanspec.config.measurements import Agn, Classify, Lick, Lines, Redshift
 from sanspec.config.networks import (
+    CASCADE,
     NETWORKS,
     CoarseSettings,
     ContrastiveSettings,

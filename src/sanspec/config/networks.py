@@ -6,7 +6,8 @@ from pydantic import Field, model_validator
 
 from sanspec.config.base import Count, Nest, Positive, Section
 
-NETWORKS = ("diff_coarse", "clip_coarse", "diff_fine", "clip_fine", "regressor")
+CASCADE = ("diff_coarse", "clip_coarse", "diff_fine", "clip_fine")  # the networks that generate spectra
+NETWORKS = (*CASCADE, "regressor")
 
 
 class NetworkSettings(Section):
@@ -171,9 +172,7 @@ class Train(Section):
         "regressor": "networks",
     }
 
-    seed: int = Field(
-        0, ge=0, description="initial weights, batches and noise depend on (seed, network, step) alone"
-    )
+    seed: int = Field(0, ge=0, description="seed of initial weights, batches and noise")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the forward pass")
     compile: bool = Field(
         False, description="compile the networks with torch.compile and CUDA graphs; ignored on the CPU"
@@ -256,13 +255,9 @@ class Train(Section):
         return settings | filled
 
     @model_validator(mode="after")
-    def _sizes(self):
+    def _consistent(self):
         if self.crop % (2 * self.bin):
             raise ValueError(f"crop={self.crop} must be a multiple of 2 x bin={2 * self.bin}")
-        return self
-
-    @model_validator(mode="after")
-    def _redshifts(self):
         for name, own in (("diff_coarse", self.diff_coarse), ("diff_fine", self.diff_fine)):
             if own.redshift != "free" and not own.sketch:
                 raise ValueError(

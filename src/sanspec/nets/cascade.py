@@ -1,12 +1,10 @@
-"""From images to spectra: coarse draws, the best by contrast, fine draws of each, the best by contrast.
+"""From images to spectra: coarse draws, of which the contrastive network keeps the best, and fine draws of each.
 
-A draw is a function of (seed, specobjid, draw index) alone, to the bit on one kind of device. Its noise comes
-from a counter-based generator keyed by those; and since the rounding of a matrix product depends on the shape
-it is part of and on the place in it, networks only ever see rows in blocks of one shape, a draw always at the
-same place of its block.
+A draw depends on (seed, specobjid, draw index) alone, to the bit on one kind of device. Its noise comes from a
+counter-based generator keyed by those. The rounding of a matrix product depends on its shape and on the position in it;
+therefore networks are only given blocks of one shape, with a draw always at the same position of its block.
 """
 
-import functools
 import hashlib
 from dataclasses import dataclass
 
@@ -23,18 +21,18 @@ from sanspec.nets.encoders import Context
 from sanspec.nets.ensembles import interval
 from sanspec.nets.sampler import levels_of, sample
 
-BLOCK = 5  # draws of a galaxy computed side by side
-AT_ONCE = {"cpu": 1, "cuda": 64}  # galaxies side by side
+BLOCK = 5  # draws of a galaxy computed at a time
+AT_ONCE = {"cpu": 1, "cuda": 64}  # galaxies computed at a time
 
 
 @dataclass(frozen=True)
 class Draws:
     """All draws of some galaxies, natural log of the normalised flux.
 
-    The fine draws are first, with `spread`, one for each coarse draw in turn, unselected; then `fine_draws`
-    for each kept coarse draw, best first. parent: the coarse draw a fine one belongs to. selected: whether a
-    fine draw belongs to a kept coarse one and may be chosen. best: the chosen fine draw, that of highest
-    score among the selected. z: the redshift drawn for each coarse draw, NaN where none is.
+    The fine draws are, with `spread`, first one unselected draw for each coarse draw in turn; then `fine_draws` for
+    each kept coarse draw, best first. parent: the coarse draw of a fine one. selected: whether a fine draw belongs to
+    a kept coarse one and may be chosen. best: the chosen fine draw, with the highest score among the selected. z: the
+    redshift drawn for each coarse draw, or NaN.
     """
 
     coarse: Float[np.ndarray, "gal draw coarse"]
@@ -50,15 +48,13 @@ class Draws:
 class Noise:
     """Standard normal noise for a block of draws, each from its own Philox generator (Salmon et al. 2011).
 
-    Every call gives the next (draw, pix); what a draw gets does not depend on the other draws of its block.
+    Every call returns the next (draw, pix); the noise of a draw does not depend on the other draws of its block.
     """
 
     def __init__(self, keys: list[str], pixels: int):
         self.pixels = pixels
         digests = (hashlib.blake2b(key.encode(), digest_size=16).digest() for key in keys)
-        self.generators = [
-            np.random.Generator(np.random.Philox(key=int.from_bytes(digest))) for digest in digests
-        ]
+        self.generators = [np.random.Generator(np.random.Philox(key=int.from_bytes(key))) for key in digests]
 
     def __call__(self) -> Float[Tensor, "draw pix"]:
         rows = [generator.standard_normal(self.pixels, dtype=np.float32) for generator in self.generators]
@@ -73,15 +69,15 @@ def draw(
     coarse: Float[Tensor, "draw coarse"] | None = None,
     z: Float[Tensor, " draw"] | None = None,
 ) -> Float[Tensor, "draw pix"]:
-    """One draw of log flux for each key, given the images' context and, for a fine network, coarse spectra
-    and their redshifts row by row. A coarse network draws its redshifts where none are given.
+    """One draw of log flux for each key, given the images' context and, for a fine network, coarse spectra and their
+    redshifts row by row. A coarse network draws the redshifts that are not given.
     """
-    device, condition = context.vector.device, model.condition(coarse, len(keys))
-    context = model.at(context, redshifts(model, context, keys) if z is None else z)
+    device, z = context.vector.device, redshifts(model, context, keys) if z is None else z
+    context = model.at(model.conditioned(context, coarse), z)
     noise = Noise(keys, model.pixels)
 
     def denoise(x: Tensor, level: float) -> Tensor:
-        return model.denoise(x, torch.full((len(x),), level, device=device), context, condition)
+        return model.denoise(x, torch.full((len(x),), level, device=device), context)
 
     levels = levels_of(sampler, model.settings.cosine_steps)
     x = sample(denoise, levels, sampler.method, lambda: noise().to(device), sampler.clip)
@@ -89,20 +85,18 @@ def draw(
 
 
 def redshifts(model: Diffusion, context: Context, keys: list[str]) -> Float[Tensor, " draw"] | None:
-    """A redshift for each key, drawn from its distribution given the image; None where the network draws none.
+    """A redshift for each key, drawn from its distribution given the image; None if the network draws none.
 
-    Its random number has a generator of its own, so that the noise of the spectrum is the same without it.
+    Its random number has its own generator, so that the noise of the spectrum is the same without it.
     """
     if model.odds is None:
         return None
-    normal = Noise([f"{key}/z" for key in keys], 1)()[:, 0]
-    return model.odds.draw(
-        context.vector, torch.special.ndtr(normal.double()).float().to(context.vector.device)
-    )
+    uniform = torch.special.ndtr(Noise([f"{key}/z" for key in keys], 1)()[:, 0].double()).float()
+    return model.odds.draw(context.vector, uniform.to(context.vector.device))
 
 
 class Cascade:
-    """The four networks of a run at work on blocks of galaxies."""
+    """The four networks of a run, applied to blocks of galaxies."""
 
     def __init__(self, models: dict[str, torch.nn.Module], settings: Generate):
         self.diff_coarse, self.diff_fine = models["diff_coarse"], models["diff_fine"]
@@ -111,19 +105,13 @@ class Cascade:
 
     @torch.inference_mode()
     def __call__(self, galaxies: Galaxies) -> Draws:
-        """Draws of each galaxy, whatever their number and order."""
-        size = AT_ONCE[galaxies.images.device.type]
-        parts = [self._block(galaxies, start, size) for start in range(0, len(galaxies), size)]
-        columns = zip(*([value.cpu().numpy() for value in part] for part in parts))
-        return Draws(*map(np.concatenate, columns))
-
-    def _block(self, galaxies: Galaxies, start: int, size: int) -> tuple[Tensor, ...]:
-        """Draws of the galaxies from `start`, computed as exactly `size` of them: the last is repeated to
-        fill.
-        """
-        rows = torch.arange(start, start + size).clamp(max=len(galaxies) - 1)
-        count = min(size, len(galaxies) - start)
-        return tuple(part[:count] for part in self._draws(galaxies.take(rows.to(galaxies.images.device))))
+        """Draws of each galaxy; every block is of the same size, the last galaxy repeated as padding."""
+        size, parts = AT_ONCE[galaxies.images.device.type], []
+        for start in range(0, len(galaxies), size):
+            rows = torch.arange(start, start + size).clamp(max=len(galaxies) - 1)
+            drawn = self._draws(galaxies.take(rows.to(galaxies.images.device)))
+            parts.append([value[: len(galaxies) - start].cpu().numpy() for value in drawn])
+        return Draws(*map(np.concatenate, zip(*parts)))
 
     def _draws(self, galaxies: Galaxies) -> tuple[Tensor, ...]:
         """The fields of `Draws`, as tensors."""
@@ -138,18 +126,17 @@ class Cascade:
         return coarse, score_coarse, fine, score_fine, parent, selected, best, z
 
     def _coarse(self, galaxies: Galaxies) -> tuple[Tensor, Tensor]:
-        """Coarse draws (gal, draw, coarse) and their redshifts; draw i always stands at place i mod BLOCK."""
+        """Coarse draws (gal, draw, coarse) and their redshifts; draw i is always at position i mod BLOCK."""
         context, blocks, z = self.diff_coarse.encode(galaxies).repeat(BLOCK), [], []
         for start in range(0, self.settings.draws, BLOCK):
             keys = self._keys(galaxies, "coarse", range(start, start + BLOCK))
             drawn = redshifts(self.diff_coarse, context, keys)
             z.append(context.vector.new_full((len(keys),), torch.nan) if drawn is None else drawn)
             blocks.append(draw(self.diff_coarse, self.settings.coarse, context, keys, z=drawn))
-        coarse, z = (
+        return tuple(
             torch.cat([part.unflatten(0, (-1, BLOCK)) for part in parts], 1)[:, : self.settings.draws]
             for parts in (blocks, z)
         )
-        return coarse, z
 
     def _fine(
         self,
@@ -158,23 +145,17 @@ class Cascade:
         z: Float[Tensor, "gal draw"],
         kept: Int[Tensor, "gal keep"],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Fine draws (gal, draw, pix), the coarse draw each belongs to, and whether that was kept."""
+        """Fine draws (gal, draw, pix), the coarse draw of each, and whether that was kept."""
         context = self.diff_fine.encode(galaxies).repeat(BLOCK)
-        paint = functools.partial(self._painted, galaxies, coarse, z, context)
-        fine, parents, selected = [], [], []
         everyone = torch.arange(self.settings.draws, device=kept.device).expand(len(kept), -1)
-        if self.settings.spread:
-            fine.append(paint(everyone, "spread"))
-            parents.append(everyone)
-            selected.append(torch.zeros_like(everyone, dtype=torch.bool))
+        groups = [("spread", everyone)] if self.settings.spread else []
         for place in range(self.settings.keep):
-            own = kept[:, place, None].expand(-1, self.settings.fine_draws)
-            fine.append(paint(own, "fine"))
-            parents.append(own)
-            selected.append(torch.ones_like(own, dtype=torch.bool))
-        return torch.cat(fine, 1), torch.cat(parents, 1), torch.cat(selected, 1)
+            groups.append(("fine", kept[:, place, None].expand(-1, self.settings.fine_draws)))
+        fine = [self._refined(galaxies, coarse, z, context, parent, kind) for kind, parent in groups]
+        selected = [torch.full_like(parent, kind == "fine", dtype=torch.bool) for kind, parent in groups]
+        return torch.cat(fine, 1), torch.cat([parent for _, parent in groups], 1), torch.cat(selected, 1)
 
-    def _painted(
+    def _refined(
         self,
         galaxies: Galaxies,
         coarse: Float[Tensor, "gal draw coarse"],
@@ -183,7 +164,7 @@ class Cascade:
         parent: Int[Tensor, "gal wanted"],
         kind: str,
     ) -> Float[Tensor, "gal wanted pix"]:
-        """A fine draw for every coarse one named in `parent`, at the place of its own index mod BLOCK."""
+        """A fine draw for every coarse one in `parent`, at the position of its own index mod BLOCK."""
         wanted, blocks = parent.shape[1], []
         for start in range(0, wanted, BLOCK):
             places = torch.arange(start, start + BLOCK, device=parent.device).clamp(max=wanted - 1)
@@ -196,7 +177,7 @@ class Cascade:
         return torch.cat(blocks, 1)[:, :wanted]
 
     def _keys(self, galaxies: Galaxies, kind: str, indices: range, parent: Tensor | None = None) -> list[str]:
-        """What the noise of each draw is keyed by, galaxy by galaxy."""
+        """Keys of the noise of each draw, galaxy by galaxy."""
         seed, keys = self.settings.seed, []
         for number, specobjid in enumerate(galaxies.specobjid):
             for place, index in enumerate(indices):
@@ -207,7 +188,7 @@ class Cascade:
     def _scores(
         self, model: Contrastive, latent: Float[Tensor, "gal latent"], spectra: Float[Tensor, "gal draw pix"]
     ) -> Float[Tensor, "gal draw"]:
-        """Cosine similarity of each draw with its galaxy's image, in blocks of one shape."""
+        """Cosine similarity of each draw with its galaxy's image, computed in blocks of one shape."""
         scores = []
         for block in spectra.split(BLOCK, 1):
             short = BLOCK - block.shape[1]

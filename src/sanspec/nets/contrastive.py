@@ -1,4 +1,4 @@
-"""Contrastive networks: an image and a spectrum that belong together lie close in a shared latent space."""
+"""Contrastive networks: image and spectrum of the same galaxy lie close together in a shared latent space."""
 
 import math
 
@@ -12,25 +12,19 @@ from sanspec.nets.data import Galaxies
 from sanspec.nets.diffusion import Standard
 from sanspec.nets.encoders import ImageEncoder, Stages
 
-MAP = 16  # channels of the coarse map that keeps the places of features
+MAP = 16  # channels of the low-resolution map that preserves the positions of features
+Latents = Float[Tensor, "gal latent"]
+Scalar = Float[Tensor, ""]
 
 
-def clip_loss(
-    images: Float[Tensor, "gal latent"], spectra: Float[Tensor, "gal latent"], scale: Float[Tensor, ""]
-) -> Float[Tensor, ""]:
-    """Cross-entropy of each image against all spectra and of each spectrum against all images (Radford et al.
-    2021).
-    """
+def clip_loss(images: Latents, spectra: Latents, scale: Scalar) -> Scalar:
+    """Cross-entropy of each image with all spectra and of each spectrum with all images (Radford et al. 2021)."""
     logits, own = scale * images @ spectra.T, torch.arange(len(images), device=images.device)
     return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
 
 
-def nt_xent_loss(
-    images: Float[Tensor, "gal latent"], spectra: Float[Tensor, "gal latent"], scale: Float[Tensor, ""]
-) -> Float[Tensor, ""]:
-    """Cross-entropy of each latent against all others of both kinds (Doorenbos et al. 2024, eq. A3; Chen et
-    al. 2020).
-    """
+def nt_xent_loss(images: Latents, spectra: Latents, scale: Scalar) -> Scalar:
+    """Cross-entropy of each latent with all others of both kinds (Doorenbos et al. 2024, eq. A3; Chen et al. 2020)."""
     count = len(images)
     both = torch.cat([images, spectra])
     logits = (scale * both @ both.T).fill_diagonal_(-torch.inf)
@@ -42,7 +36,7 @@ LOSSES = {"clip": clip_loss, "nt_xent": nt_xent_loss}
 
 
 class SpectrumEncoder(nn.Module):
-    """A log spectrum to a point of the latent space (not yet normalised)."""
+    """Latent vectors of standardised log spectra, not yet normalised."""
 
     def __init__(self, pixels: int, settings):
         super().__init__()
@@ -65,7 +59,7 @@ class SpectrumEncoder(nn.Module):
 
 
 class Contrastive(nn.Module):
-    """Image and spectrum encoders with one latent space; `which` names the spectra: coarse or fine."""
+    """Image and spectrum encoders with one latent space; `which`: coarse or fine spectra."""
 
     metric = "loss"
 
@@ -82,35 +76,33 @@ class Contrastive(nn.Module):
             self.register_buffer("log_scale", scale)
 
     def fit(self, galaxies: Galaxies) -> None:
-        """Standardisation from the training galaxies."""
+        """Measure the standardisation on the training galaxies."""
         self.encoder.fit(galaxies)
         self.standard.fit(*self.spectra(galaxies))
 
     def spectra(self, galaxies: Galaxies) -> tuple[Tensor, Tensor]:
-        """The spectra this network looks at and their masks."""
+        """The spectra that this network embeds, and their masks."""
         return getattr(galaxies, self.which), getattr(galaxies, f"{self.which}_mask")
 
-    def embed_images(self, galaxies: Galaxies) -> Float[Tensor, "gal latent"]:
+    def embed_images(self, galaxies: Galaxies) -> Latents:
         """Images on the unit sphere of the latent space."""
         return functional.normalize(self.image_head(self.encoder(galaxies)[1]).float(), dim=1)
 
-    def embed_spectra(
-        self, spectra: Shaped[Tensor, "gal pix"], mask: Tensor | None = None
-    ) -> Float[Tensor, "gal latent"]:
+    def embed_spectra(self, spectra: Shaped[Tensor, "gal pix"], mask: Tensor | None = None) -> Latents:
         """Log spectra on the unit sphere of the latent space; masked pixels are set to the mean spectrum."""
         standard = self.standard(spectra)
         if mask is not None:
             standard = torch.where(mask, standard, 0)
         return functional.normalize(self.spectrum(standard).float(), dim=1)
 
-    def loss(self, batch: Galaxies) -> Float[Tensor, ""]:
-        """The contrastive loss of a batch, each galaxy against those of all ranks."""
+    def loss(self, batch: Galaxies) -> Scalar:
+        """Contrastive loss of a batch: each galaxy is compared with those of all ranks."""
         scale = self.log_scale.exp().clamp(max=100.0)
         images, spectra = self.embed_images(batch), self.embed_spectra(*self.spectra(batch))
         return LOSSES[self.settings.loss](parallel.gather(images), parallel.gather(spectra), scale)
 
     def validate(self, batches: list[Galaxies]) -> dict[str, float]:
-        """Loss over all validation galaxies at once, and how often the own spectrum is first, or among the
+        """Loss over all validation galaxies at once; fractions of images that rank their own spectrum first, and in the
         first five.
         """
         images = torch.cat([self.embed_images(batch) for batch in batches])

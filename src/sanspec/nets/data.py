@@ -1,9 +1,9 @@
-"""Galaxies as tensors that stay on the device: batches and crops are functions of (seed, step)."""
+"""Galaxies as tensors on the device; batches and their augmentation are functions of (seed, step)."""
 
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,17 +12,17 @@ from torch import Tensor
 
 from sanspec.nets import parallel
 
-LOW, HIGH = -4.0, 12.0  # asinh(nanomaggies / softening) held in 8 bits: -27 to 80,000 times the softening
+LOW, HIGH = -4.0, 12.0  # range of asinh(nanomaggies / softening) in 8 bits: -27 to 80,000 softenings
 
 
 @dataclass(frozen=True)
 class Galaxies:
     """Images and spectra of a set of galaxies, row by row.
 
-    specobjid: (gal) uint64, on the host. images: (gal, band, y, x) nanomaggies in half precision, or 8-bit
-    asinh where `softening` (band) is given. offset: (gal, 2) first row and column of the crop that networks
-    see. coarse, coarse_mask, fine, fine_mask: (gal, pix) natural log of the normalised flux and which pixels
-    count; None where no network asks for them. z: (gal) redshift of the spectrum, single precision.
+    specobjid: (gal) uint64, on the host. images: (gal, band, y, x) nanomaggies in half precision, or 8-bit asinh if
+    `softening` (band) is given. offset: (gal, 2) first row and column of the crop that networks use. coarse,
+    coarse_mask, fine, fine_mask: (gal, pix) natural log of the normalised flux, and the pixels to use; None if no
+    network needs them. z: (gal) redshift of the spectrum, single precision.
     """
 
     specobjid: np.ndarray
@@ -39,7 +39,7 @@ class Galaxies:
         return len(self.specobjid)
 
     def take(self, rows: Int[Tensor, " row"]) -> "Galaxies":
-        """The galaxies at `rows`, in that order; rows that lie on the host spare a GPU the wait."""
+        """The galaxies at `rows`, in that order; with rows on the host, a GPU need not synchronise."""
         here = rows.to(self.images.device, non_blocking=True)
         tensors = {name: tensor[here] for name, tensor in self._tensors().items() if name != "softening"}
         return replace(self, specobjid=self.specobjid[rows.cpu().numpy()], **tensors)
@@ -52,7 +52,7 @@ class Galaxies:
         return scaled.sinh() * self.softening[:, None, None]
 
     def nbytes(self) -> int:
-        """Memory that the tensors take."""
+        """Memory of the tensors [byte]."""
         return sum(tensor.nbytes for tensor in self._tensors().values())
 
     def to(self, device: torch.device | str) -> "Galaxies":
@@ -60,9 +60,8 @@ class Galaxies:
         return replace(self, **{name: tensor.to(device) for name, tensor in self._tensors().items()})
 
     def _tensors(self) -> dict[str, Tensor]:
-        """What is held as tensors and present."""
-        held = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in held.items() if isinstance(value, Tensor)}
+        """The fields that hold tensors."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
 
 def galaxies(
@@ -72,12 +71,11 @@ def galaxies(
     softening: Sequence[float] | None = None,
     **spectra: np.ndarray,
 ) -> Galaxies:
-    """Galaxies from arrays, cropped centrally by `crop` pixels in all; held in half precision, the images in 8
-    bits where their `softening` per band [nanomaggies] is given (a step is 6 per cent of a bright pixel's
-    flux, 0.06 softenings of a faint one's).
+    """Galaxies from arrays, in half precision, their images cropped centrally by `crop` pixels in all.
 
-    images: nanomaggies, or 8 bits already. `spectra` holds `coarse` and `coarse_mask`, `fine` and
-    `fine_mask`, or both pairs.
+    softening: per band [nanomaggies]; if given, images are held in 8 bits, with steps of 6 per cent of a bright
+    pixel's flux and 0.06 softenings of a faint one's. images: nanomaggies, or 8 bits already. spectra: `coarse` and
+    `coarse_mask`, `fine` and `fine_mask`, `z`.
     """
     tensors = {
         name: torch.from_numpy(np.ascontiguousarray(array, dtype=kind_of(name)))
@@ -93,26 +91,26 @@ def galaxies(
 
 
 def kind_of(name: str) -> type:
-    """How a field of `Galaxies` is held."""
+    """Type of the numbers in a field of `Galaxies`."""
     return bool if name.endswith("mask") else np.float32 if name == "z" else np.float16
 
 
 def in_bytes(
     images: Float[np.ndarray, "gal band y x"], softening: Sequence[float]
 ) -> UInt8[np.ndarray, "gal band y x"]:
-    """asinh(image / softening) between LOW and HIGH in 256 even steps; what lies beyond is set to the ends."""
+    """asinh(image / softening) in 256 even steps from LOW to HIGH, clipped to that range."""
     scaled = np.arcsinh(images / np.asarray(softening, np.float32)[:, None, None])
     return np.rint((scaled.clip(LOW, HIGH) - LOW) * (255 / (HIGH - LOW))).astype(np.uint8)
 
 
 def usable(images: np.ndarray, spectrum: np.ndarray, mask: np.ndarray) -> Bool[np.ndarray, " gal"]:
-    """Which galaxies can be trained on: image and spectrum finite, and some pixel unmasked."""
+    """Whether each galaxy can be used in training: image and spectrum are finite, and some pixel is unmasked."""
     finite = np.isfinite(images).all(axis=(1, 2, 3)) & np.isfinite(np.where(mask, spectrum, 0)).all(axis=1)
     return finite & mask.any(axis=1)
 
 
 def seed_of(*parts: object) -> int:
-    """A 63-bit seed from any printable parts, equal on every machine (BLAKE2b of their text)."""
+    """A 63-bit seed from any printable parts, the same on every machine (BLAKE2b of their text)."""
     text = "/".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) >> 1
 
@@ -125,11 +123,10 @@ def _order(count: int, seed: int, epoch: int) -> Int[Tensor, " gal"]:
 
 
 def rows_of_step(count: int, batch: int, seed: int, step: int) -> Int[Tensor, " row"]:
-    """Rows of the batch of `step`: each epoch visits its galaxies once, in an order of its own.
+    """Rows of the batch of `step`: each epoch visits its galaxies once, in its own random order.
 
-    A batch never holds a galaxy twice (a contrastive loss would take the twin for a negative); the remainder
-    of an epoch is left out, another one each time. With fewer galaxies than `batch`, all of them make a
-    batch.
+    A batch never holds a galaxy twice (a contrastive loss would take the copy for a negative); the remainder of an
+    epoch, different in each, is left out. If there are fewer galaxies than `batch`, all of them form a batch.
     """
     batch = min(batch, count)
     epoch, number = divmod(step, count // batch)
@@ -137,9 +134,9 @@ def rows_of_step(count: int, batch: int, seed: int, step: int) -> Int[Tensor, " 
 
 
 def augment(batch: Galaxies, symmetries: str, crop: int, generator: torch.Generator) -> Galaxies:
-    """The batch with each image flipped, transposed and cropped at random; spectra are left alone.
+    """The batch with each image flipped, transposed and cropped at random; spectra stay as they are.
 
-    Of several ranks each draws for the whole batch and keeps what is its own.
+    Each of several ranks draws random numbers for the whole batch and keeps its own.
     """
     images, count = batch.images, len(batch) * parallel.ranks()
     axes = {"dihedral": 3, "flips": 2, "none": 0}[symmetries]

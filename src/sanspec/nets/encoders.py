@@ -1,4 +1,4 @@
-"""Encoders: residual networks in one and two dimensions, and what an image tells the other networks."""
+"""Encoders: residual networks in one and two dimensions, and the context in which a denoiser works."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -13,29 +13,37 @@ from sanspec.nets.parallel import SharedNorm
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d}
 POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
+Images = Float[Tensor, "gal band y x"]
 
 
 class Context(NamedTuple):
-    """What an image tells a network.
+    """What a denoiser is conditioned on.
 
     tokens: (gal, token, channel), places in the image to attend to.
     vector: (gal, feature), the image as a whole.
-    sketch: (gal, 0 or 1, pix), the spectrum expected of it, standardised.
+    sketch: (gal, 0 or 1, pix), the spectrum expected given the image, standardised.
+    condition: (gal, 0 or 1, pix), another spectrum, standardised.
     """
 
     tokens: Float[Tensor, "gal token channel"]
     vector: Float[Tensor, "gal feature"]
-    sketch: Float[Tensor, "gal given pix"]
+    sketch: Float[Tensor, "gal sketch pix"]
+    condition: Float[Tensor, "gal given pix"]
 
     def repeat(self, times: int) -> "Context":
-        """Each galaxy's context `times` times in a row."""
+        """The context with each galaxy repeated `times` times in a row."""
         return Context(*(part.repeat_interleave(times, 0) for part in self))
 
 
+def perceptron(features: int, hidden: int, dropout: float, outputs: int) -> nn.Sequential:
+    """A perceptron with one hidden layer."""
+    return nn.Sequential(
+        nn.Linear(features, hidden), nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)
+    )
+
+
 def fold(x: Float[Tensor, "gal channel *place"], patch: int) -> Float[Tensor, "gal folded *coarse"]:
-    """Space to depth: `patch` neighbours along each axis folded into channels; the far edge is repeated to
-    fill.
-    """
+    """Space to depth: `patch` neighbours along each axis folded into channels; the far edge is repeated as padding."""
     if patch == 1:
         return x
     if x.ndim == 4:
@@ -46,13 +54,13 @@ def fold(x: Float[Tensor, "gal channel *place"], patch: int) -> Float[Tensor, "g
 
 
 def unfold(x: Float[Tensor, "gal folded coarse"], patch: int) -> Float[Tensor, "gal channel pix"]:
-    """Depth to space along the one axis of a spectrum: the inverse of `fold`."""
+    """Depth to space along the axis of a spectrum: the inverse of `fold`."""
     return x.unflatten(1, (-1, patch)).movedim(2, -1).flatten(2)
 
 
-def groups(channels: int) -> int:
-    """Groups of a group normalisation: 8 where they divide the channels."""
-    return next(count for count in (8, 4, 2, 1) if channels % count == 0)
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation with 8 groups, or as many of 4, 2, 1 as divide the channels."""
+    return nn.GroupNorm(next(count for count in (8, 4, 2, 1) if channels % count == 0), channels)
 
 
 class Block(nn.Module):
@@ -62,11 +70,11 @@ class Block(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             CONV[dim](before, after, 3, padding=1),
-            nn.GroupNorm(groups(after), after),
+            group_norm(after),
             nn.SiLU(),
             nn.Dropout(dropout),
             CONV[dim](after, after, 3, padding=1),
-            nn.GroupNorm(groups(after), after),
+            group_norm(after),
             nn.SiLU(),
         )
         self.skip = CONV[dim](before, after, 1) if before != after else nn.Identity()
@@ -76,10 +84,9 @@ class Block(nn.Module):
 
 
 class Stages(nn.Module):
-    """Stages of residual blocks, a strided convolution after each (the spectrum encoder of Doorenbos et al.
-    2024 for dim=1).
+    """Stages of residual blocks and strided convolutions (dim=1: the spectrum encoder of Doorenbos et al. 2024).
 
-    Gives (gal, channels, *place) with every axis `patch` * 2**len(widths) times as coarse.
+    Returns (gal, channels, *place), with every axis coarser by `patch` * 2**len(widths).
     """
 
     def __init__(
@@ -100,27 +107,18 @@ class Stages(nn.Module):
 
 
 class Unit(nn.Module):
-    """A residual unit of He et al. 2016: basic (3, 3) or bottleneck (1, 3, 1) convolutions with batch
-    normalisation.
-    """
+    """A residual unit of He et al. 2016: basic (3, 3) or bottleneck (1, 3, 1) convolutions, batch-normalised."""
 
     def __init__(self, dim: int, before: int, width: int, stride: int, bottleneck: bool):
         super().__init__()
         after = width * (4 if bottleneck else 1)
-        shapes = (
-            ((before, width, 1), (width, width, 3), (width, after, 1))
-            if bottleneck
-            else ((before, width, 3), (width, after, 3))
-        )
-        strided = 1 if bottleneck else 0
+        shapes = [(before, width, 3, stride), (width, after, 3, 1)]
+        if bottleneck:
+            shapes = [(before, width, 1, 1), (width, width, 3, stride), (width, after, 1, 1)]
         layers = []
-        for number, (start, stop, kernel) in enumerate(shapes):
-            step = stride if number == strided else 1
-            layers += [
-                CONV[dim](start, stop, kernel, step, kernel // 2, bias=False),
-                SharedNorm(stop),
-                nn.ReLU(),
-            ]
+        for start, stop, kernel, step in shapes:
+            convolution = CONV[dim](start, stop, kernel, step, kernel // 2, bias=False)
+            layers += [convolution, SharedNorm(stop), nn.ReLU()]
         self.body = nn.Sequential(*layers[:-1])
         self.skip = nn.Identity()
         if stride != 1 or before != after:
@@ -136,19 +134,13 @@ class ResNet(nn.Module):
     def __init__(self, dim: int, before: int, depth: int):
         super().__init__()
         counts, bottleneck = {18: ((2, 2, 2, 2), False), 50: ((3, 4, 6, 3), True)}[depth]
-        stem = [
-            CONV[dim](before, 64, 7, 2, 3, bias=False),
-            SharedNorm(64),
-            nn.ReLU(),
-            POOL[dim](3, 2, 1),
-        ]
+        stem = [CONV[dim](before, 64, 7, 2, 3, bias=False), SharedNorm(64), nn.ReLU(), POOL[dim](3, 2, 1)]
         units, channels = [], 64
         for stage, count in enumerate(counts):
+            width = 64 * 2**stage
             for number in range(count):
-                units.append(
-                    Unit(dim, channels, 64 * 2**stage, 2 if stage and number == 0 else 1, bottleneck)
-                )
-                channels = 64 * 2**stage * (4 if bottleneck else 1)
+                units.append(Unit(dim, channels, width, 2 if stage and number == 0 else 1, bottleneck))
+                channels = width * (4 if bottleneck else 1)
         self.layers, self.channels = nn.Sequential(*stem, *units), channels
 
     def forward(self, x: Float[Tensor, "gal band *place"]) -> Float[Tensor, "gal channel *coarse"]:
@@ -156,10 +148,10 @@ class ResNet(nn.Module):
 
 
 class Apertures(nn.Module):
-    """Circular-aperture fluxes of the whole stamp, asinh-scaled and whitened over the training split.
+    """Circular-aperture fluxes of the whole image, asinh-scaled and whitened over the training split.
 
-    Colours are small differences of large numbers; whitening brings them to the size of brightness. The
-    eigenvalue floor of (0.02)^2 keeps directions that are photon noise from being blown up.
+    Colours are small differences of large numbers; whitening scales them to the same size as the brightness. The
+    eigenvalue floor of (0.02)^2 limits the amplification of directions that are photon noise.
     """
 
     FLOOR = 0.02**2
@@ -175,12 +167,12 @@ class Apertures(nn.Module):
         self.register_buffer("mean", torch.zeros(self.channels))
         self.register_buffer("whiten", torch.eye(self.channels))
 
-    def magnitudes(self, images: Float[Tensor, "gal band y x"]) -> Float[Tensor, "gal feature"]:
+    def magnitudes(self, images: Images) -> Float[Tensor, "gal feature"]:
         """asinh magnitudes (Lupton et al. 1999) of each band and radius, sign reversed."""
         return torch.asinh(torch.einsum("gbyx,ryx->gbr", images, self.weight) / self.noise).flatten(1)
 
-    def fit(self, blocks: Iterable[Float[Tensor, "gal band y x"]]) -> None:
-        """Mean and whitening from the training images, block by block."""
+    def fit(self, blocks: Iterable[Images]) -> None:
+        """Measure mean and whitening on the training images, given block by block."""
         features = torch.cat([self.magnitudes(block) for block in blocks]).double()
         self.mean.copy_(features.mean(0))
         values, vectors = torch.linalg.eigh(
@@ -188,14 +180,12 @@ class Apertures(nn.Module):
         )
         self.whiten.copy_(vectors / (values.clamp(min=0) + self.FLOOR).sqrt())
 
-    def forward(self, images: Float[Tensor, "gal band y x"]) -> Float[Tensor, "gal feature"]:
+    def forward(self, images: Images) -> Float[Tensor, "gal feature"]:
         return (self.magnitudes(images) - self.mean) @ self.whiten
 
 
 class Stamp(nn.Module):
-    """An image as networks take it: cropped, binned, asinh(image / softening) standardised per band
-    (statistics.json).
-    """
+    """An image as networks take it: cropped, binned, and asinh(image / softening) standardised per band."""
 
     def __init__(self, statistics: dict, size: int, crop: int, bin: int):
         super().__init__()
@@ -203,17 +193,14 @@ class Stamp(nn.Module):
         for name in ("softening", "mean", "std"):
             self.register_buffer(name, torch.as_tensor(statistics[name], dtype=torch.float32))
 
-    def forward(
-        self, images: Float[Tensor, "gal band y x"], offset: Shaped[Tensor, "gal 2"]
-    ) -> Float[Tensor, "gal band y2 x2"]:
+    def forward(self, images: Images, offset: Shaped[Tensor, "gal 2"]) -> Float[Tensor, "gal band y2 x2"]:
         stamps = functional.avg_pool2d(cropped(images, offset, self.size - self.crop), self.bin)
         column = (None, slice(None), None, None)
         return (torch.asinh(stamps / self.softening[column]) - self.mean[column]) / self.std[column]
 
 
 class ImageEncoder(nn.Module):
-    """Images to tokens and a vector: a convolutional trunk, and aperture fluxes through a small perceptron
-    beside it.
+    """Tokens and a vector from images, by a convolutional trunk and, in parallel, a perceptron of aperture fluxes.
 
     `channels` is the size of a token, `features` that of the vector.
     """
@@ -231,16 +218,11 @@ class ImageEncoder(nn.Module):
         self.features = self.channels * (2 if self.small else 1)
         if settings.apertures:
             self.apertures = Apertures(settings.apertures, self.stamp.softening, size)
-            self.perceptron = nn.Sequential(
-                nn.Linear(self.apertures.channels, 128),
-                nn.SiLU(),
-                nn.Dropout(settings.dropout),
-                nn.Linear(128, 128),
-            )
+            self.perceptron = perceptron(self.apertures.channels, 128, settings.dropout, 128)
             self.features += 128
 
     def fit(self, galaxies: Galaxies) -> None:
-        """What is measured on the training images before training."""
+        """Measure the statistics of the training images before training."""
         if self.apertures is not None:
             rows = torch.arange(len(galaxies)).split(1024)
             self.apertures.fit(galaxies.take(part).flux() for part in rows)

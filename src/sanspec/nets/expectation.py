@@ -1,8 +1,8 @@
-"""What an image lets one expect of a spectrum, told to the denoiser: a sketch of it, and a redshift to draw.
+"""Expectation of a spectrum given an image, which conditions the denoiser: a sketch, and a redshift that is drawn.
 
-Left alone, a denoiser settles the redshift of each stretch of a spectrum apart, and the lines of one draw stand
-at several redshifts. Here a redshift is drawn first, from its distribution given the image; the sketch, made of
-rest-frame principal components, is moved there and shows the denoiser where every feature belongs.
+Without it, a denoiser chooses the redshift of each part of a spectrum separately, and one draw has lines at several
+redshifts. Here a redshift is drawn first, from its distribution given the image; the sketch, a sum of rest-frame
+principal components, is moved to that redshift and shows the denoiser where every feature lies.
 """
 
 import math
@@ -12,28 +12,24 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
-STEP = 1e-4  # of ln(wavelength) in the rest frame for each Angstrom of a pixel
+from sanspec.nets.encoders import perceptron
+
+STEP = 1e-4  # of ln(wavelength) in the rest frame, per Angstrom of a pixel
 FARTHEST = 0.5  # redshift to which the rest-frame grid reaches
-BASIS = 30_000_000  # numbers in the training spectra that principal components are taken from, at most
+BASIS = 30_000_000  # maximum number of values in the spectra that principal components are taken from
 MARGIN = 8  # components computed beyond those kept, for their precision (Halko et al. 2011)
-
-
-def perceptron(features: int, settings, outputs: int) -> nn.Sequential:
-    """One hidden layer of `settings.sketch` units."""
-    return nn.Sequential(
-        nn.Linear(features, settings.sketch),
-        nn.SiLU(),
-        nn.Dropout(settings.dropout),
-        nn.Linear(settings.sketch, outputs),
-    )
+Vectors = Float[Tensor, "gal feature"]
+Redshifts = Float[Tensor, " gal"]
+Spectra = Float[Tensor, "gal pix"]
 
 
 def principal(
-    spectra: Float[Tensor, "gal pix"], components: int
+    spectra: Spectra, components: int
 ) -> tuple[Float[Tensor, "component pix"], Float[Tensor, " component"]]:
-    """Leading principal components of centred spectra and the standard deviation along each: at most
-    `components` of them, as many as the spectra allow. The same at every call; torch's generators stay as they
-    are.
+    """Leading principal components of centred spectra, and the standard deviation along each.
+
+    `components` of them, or fewer if the spectra do not allow as many. Deterministic; torch's generators are left
+    untouched.
     """
     count, devices = min(components, *spectra.shape), [spectra.device] if spectra.is_cuda else []
     with torch.random.fork_rng(devices):
@@ -42,23 +38,8 @@ def principal(
     return vectors.T[:count], (values[:count] / len(spectra) ** 0.5).clamp(min=1e-6)
 
 
-class Sketch(nn.Module):
-    """The standardised spectrum expected of an image: tells the denoiser place by place what to expect.
-
-    Regression first, diffusion of what it leaves open after it, as in Mardani et al. 2023, but learnt together.
-    """
-
-    def __init__(self, features: int, pixels: int, settings):
-        super().__init__()
-        self.body = perceptron(features, settings, pixels)
-
-    def forward(self, vector: Float[Tensor, "gal feature"]) -> Float[Tensor, "gal pix"]:
-        return self.body(vector)
-
-
 class RestFrame(nn.Module):
-    """Spectra on an observed grid as mean and principal components in the rest frame, constant beyond its
-    ends.
+    """Spectra on an observed-frame grid from mean and principal components in the rest frame, constant beyond its ends.
 
     wave: (pix) vacuum Angstrom, observed frame.
     """
@@ -78,10 +59,10 @@ class RestFrame(nn.Module):
         self,
         spectra: Shaped[Tensor, "gal pix"],
         mask: Bool[Tensor, "gal pix"],
-        z: Float[Tensor, " gal"],
+        z: Redshifts,
         fill: Float[Tensor, " pix"],
     ) -> None:
-        """Mean and components of spectra at their redshifts; masked pixels count as `fill`."""
+        """Measure mean and components on spectra at their redshifts; masked pixels take the value of `fill`."""
         every = -(-len(spectra) * len(self.mean) // BASIS)
         rows = torch.arange(0, len(spectra), every, device=z.device).split(256)
         blocks = [self._at_rest(torch.where(mask[i], spectra[i].float(), fill), z[i]) for i in rows]
@@ -92,7 +73,7 @@ class RestFrame(nn.Module):
         self.vectors[: len(vectors)], self.spread[: len(spread)] = vectors, spread
 
     def _at_rest(self, spectra: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Spectra (gal, rest), linear between pixels, and where they reach."""
+        """Rest-frame spectra (gal, rest), linearly interpolated, and the pixels that they cover."""
         log = self.log_rest + (1 + z[:, None]).log()
         right = torch.searchsorted(self.log_wave, log.contiguous()).clamp(1, len(self.log_wave) - 1)
         low, high = self.log_wave[right - 1], self.log_wave[right]
@@ -100,10 +81,8 @@ class RestFrame(nn.Module):
         rest = torch.lerp(spectra.gather(1, right - 1), spectra.gather(1, right), share.clamp(0, 1))
         return rest, (share >= 0) & (share <= 1)
 
-    def forward(
-        self, weights: Float[Tensor, "gal component"], z: Float[Tensor, " gal"]
-    ) -> Float[Tensor, "gal pix"]:
-        """Spectra at redshift z [0 to FARTHEST]; weights are in standard deviations of the components."""
+    def forward(self, weights: Float[Tensor, "gal component"], z: Redshifts) -> Spectra:
+        """Spectra at redshift z (0 to FARTHEST); weights in standard deviations of the components."""
         rest = self.mean + (weights * self.spread) @ self.vectors
         place = (self.log_wave - (1 + z.clamp(0, FARTHEST)[:, None]).log()) / self.step
         left = place.floor().clamp(0, rest.shape[1] - 2)
@@ -111,23 +90,28 @@ class RestFrame(nn.Module):
         return torch.lerp(below, above, (place - left).clamp(0, 1))
 
 
-class RestSketch(nn.Module):
-    """The log spectrum expected of an image at a given redshift."""
+class Sketch(nn.Module):
+    """The spectrum expected given an image and, if `moved`, a redshift, at which it is then a log spectrum; else it is
+    standardised.
 
-    def __init__(self, features: int, wave: Float[Tensor, " pix"], settings):
+    A regression, and a diffusion of what it leaves undetermined, as in Mardani et al. 2023, but trained together.
+    """
+
+    def __init__(self, features: int, wave: Float[Tensor, " pix"], settings, moved: bool):
         super().__init__()
-        self.frame = RestFrame(wave, settings.components)
-        self.body = perceptron(features, settings, settings.components)
+        self.frame = RestFrame(wave, settings.components) if moved else None
+        outputs = settings.components if moved else len(wave)
+        self.body = perceptron(features, settings.sketch, settings.dropout, outputs)
 
-    def forward(
-        self, vector: Float[Tensor, "gal feature"], z: Float[Tensor, " gal"]
-    ) -> Float[Tensor, "gal pix"]:
-        return self.frame(self.body(vector).float(), z)
+    def forward(self, vector: Vectors, z: Redshifts | None = None) -> Spectra:
+        values = self.body(vector)
+        return values if self.frame is None else self.frame(values.float(), z)
 
 
 def smoother(count: int, width: float) -> Float[Tensor, "bin bin"]:
-    """A matrix whose product with rows of `count` values averages each with its neighbours, by a Gaussian of
-    standard deviation `width` [bins], without loss of weight at the ends; 0: leaves them.
+    """Matrix that smooths rows of `count` values with a Gaussian of standard deviation `width` [bins]; 0: the identity.
+
+    The weights of every value sum to 1, at the ends too.
     """
     place = torch.arange(count, dtype=torch.float32)
     if not width:
@@ -137,55 +121,52 @@ def smoother(count: int, width: float) -> Float[Tensor, "bin bin"]:
 
 
 class RedshiftScale(nn.Module):
-    """Redshifts in standard deviations from their mean over the training galaxies."""
+    """Standardised redshifts: in standard deviations from their mean over the training galaxies."""
 
     def __init__(self):
         super().__init__()
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("scale", torch.ones(()))
 
-    def fit(self, z: Float[Tensor, " gal"]) -> None:
-        """Mean and standard deviation of the training redshifts."""
+    def fit(self, z: Redshifts) -> None:
+        """Measure mean and standard deviation of the training redshifts."""
         self.mean.copy_(z.mean())
         self.scale.copy_(z.std(correction=0).clamp(min=1e-4))
 
-    def standard(self, z: Float[Tensor, " gal"]) -> Float[Tensor, "gal 1"]:
-        """Redshifts in standard deviations from their mean."""
+    def standard(self, z: Redshifts) -> Float[Tensor, "gal 1"]:
+        """Standardised redshifts."""
         return ((z - self.mean) / self.scale)[:, None]
 
 
 class RedshiftOdds(RedshiftScale):
-    """The distribution of the redshift of an image: a histogram between the least and greatest training
-    redshift.
+    """Distribution of the redshift given an image: a histogram over the range of the training redshifts.
 
-    Its log odds are smooth: neighbouring bins learn from each other's galaxies, which a survey of thousands
-    needs; the odds themselves may still fall as steeply as the images allow.
+    Its log odds are smoothed, so that neighbouring bins learn from each other's galaxies, as a survey of only thousands
+    requires; the odds themselves may still fall as steeply as the images allow.
     """
 
     def __init__(self, features: int, settings):
         super().__init__()
-        self.body = perceptron(features, settings, settings.bins)
+        self.body = perceptron(features, settings.sketch, settings.dropout, settings.bins)
         self.register_buffer("kernel", smoother(settings.bins, settings.smoothing), persistent=False)
         self.register_buffer("edges", torch.linspace(0, 1, settings.bins + 1))
 
-    def fit(self, z: Float[Tensor, " gal"]) -> None:
-        """Limits, mean and standard deviation of the training redshifts."""
+    def fit(self, z: Redshifts) -> None:
+        """Measure range, mean and standard deviation of the training redshifts."""
         super().fit(z)
         low, high = float(z.min()), max(float(z.max()), float(z.min()) + 1e-3)
         self.edges.copy_(torch.linspace(low, high, len(self.edges)))
 
-    def forward(self, vector: Float[Tensor, "gal feature"]) -> Float[Tensor, "gal bin"]:
+    def forward(self, vector: Vectors) -> Float[Tensor, "gal bin"]:
         """Log odds of the bins, up to a constant."""
         return self.body(vector).float() @ self.kernel
 
-    def loss(self, vector: Float[Tensor, "gal feature"], z: Float[Tensor, " gal"]) -> Float[Tensor, ""]:
-        """Minus the log of the odds given to the bin of the true redshift, averaged."""
+    def loss(self, vector: Vectors, z: Redshifts) -> Float[Tensor, ""]:
+        """Mean negative log probability of the bin of the true redshift."""
         bins = torch.searchsorted(self.edges, z.contiguous(), right=True) - 1
         return functional.cross_entropy(self(vector), bins.clamp(0, len(self.edges) - 2))
 
-    def draw(
-        self, vector: Float[Tensor, "gal feature"], uniform: Float[Tensor, " gal"]
-    ) -> Float[Tensor, " gal"]:
+    def draw(self, vector: Vectors, uniform: Float[Tensor, " gal"]) -> Redshifts:
         """The redshift at cumulative probability `uniform` of each image's distribution."""
         odds = self(vector).softmax(1)
         total = odds.cumsum(1)

@@ -147,7 +147,7 @@ class Trainer:
                 self.record(writer)
             if progress.step % self.train.valid_every == 0 or progress.step == self.settings.steps:
                 self.validate(writer)
-            stopping = parallel.any_rank(bool(stop))
+            stopping = bool(parallel.mean(torch.tensor(float(bool(stop)))) > 0)  # on any rank
             if state is not None and (stopping or time.monotonic() - saved > self.train.checkpoint):
                 self.store(state)
                 saved = time.monotonic()

@@ -1,8 +1,8 @@
-"""One training on several devices: processes started by torchrun, each with an equal share of every batch.
+"""Training on several devices: processes started by torchrun, each with an equal share of every batch.
 
-All ranks draw the same numbers for the whole batch and keep their own rows of them; the mean over ranks of
-their losses is the loss of one process with the whole batch, and so is the mean of their gradients. Without
-torchrun every function here is the identity.
+All ranks draw the same random numbers for the whole batch and keep their own rows of them. The mean over ranks of their
+losses equals the loss of one process with the whole batch; likewise the mean of their gradients. Without torchrun every
+function here is the identity.
 """
 
 import contextlib
@@ -19,13 +19,8 @@ from torch.nn.parallel import DistributedDataParallel
 from sanspec.errors import SanspecError
 
 
-def launched() -> int:
-    """How many processes torchrun started; 0 without it."""
-    return int(os.environ.get("WORLD_SIZE", 0))
-
-
 def relaunch(processes: int) -> None:
-    """This command anew under torchrun, in place of this process: its id, signals and exit status stay."""
+    """Replace this process by the same command under torchrun, with the same process id."""
     run = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "sanspec"]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.execv(sys.executable, [sys.executable, *run, *sys.argv[1:]])
@@ -33,8 +28,8 @@ def relaunch(processes: int) -> None:
 
 @contextlib.contextmanager
 def group() -> Iterator[None]:
-    """The process group that torchrun describes: gloo for what lies on the CPU, nccl for what lies on a GPU."""
-    if launched() < 2:
+    """The process group that torchrun describes: gloo for tensors on the CPU, nccl for those on a GPU."""
+    if int(os.environ.get("WORLD_SIZE", 0)) < 2:
         yield
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
@@ -47,12 +42,12 @@ def group() -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-_alone = False  # whether this process is at work of its own that the others take no part in
+_alone = False  # whether this process works without the others
 
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """What is done inside concerns this process and no other: one rank validates while the rest wait."""
+    """Work of this process alone, for instance the first rank's validation, during which `ranks` is 1."""
     global _alone
     before, _alone = _alone, True
     try:
@@ -62,7 +57,7 @@ def alone() -> Iterator[None]:
 
 
 def ranks() -> int:
-    """Processes that train together."""
+    """Number of processes that train together."""
     return distributed.get_world_size() if distributed.is_initialized() and not _alone else 1
 
 
@@ -72,7 +67,7 @@ def rank() -> int:
 
 
 def batch_size(batch: int, count: int) -> int:
-    """Galaxies of a whole batch: at most `count`, and a multiple of the ranks. Raises SanspecError."""
+    """Galaxies in a whole batch: at most `count`, and a multiple of the ranks. Raises SanspecError."""
     if batch % ranks():
         allowed = f"a multiple of the {ranks()} processes that train together"
         raise SanspecError(f"train: batch={batch}; allowed: {allowed}; change the batch or --gpus")
@@ -82,12 +77,12 @@ def batch_size(batch: int, count: int) -> int:
 
 
 def rows(whole: Shaped[Tensor, "all ..."]) -> Shaped[Tensor, "own ..."]:
-    """This rank's rows of what every rank made alike for the whole batch."""
+    """This rank's rows of a tensor for the whole batch that every rank has."""
     return whole if ranks() == 1 else whole.chunk(ranks())[rank()]
 
 
 def mean(value: Tensor) -> Tensor:
-    """Mean over ranks of a tensor of equal shape on each, without gradient."""
+    """Mean over ranks of a tensor that has the same shape on each, without gradient."""
     if ranks() == 1:
         return value.detach()
     total = value.detach().clone()
@@ -95,13 +90,8 @@ def mean(value: Tensor) -> Tensor:
     return total / ranks()
 
 
-def any_rank(flag: bool) -> bool:
-    """Whether it is so on any rank."""
-    return flag if ranks() == 1 else bool(mean(torch.tensor(float(flag))) > 0)
-
-
 def of_first(value):
-    """What the first rank holds: a number, text, or a dictionary of them."""
+    """The first rank's value: a number, text, or a dictionary of them."""
     if ranks() == 1:
         return value
     held = [value]
@@ -110,7 +100,7 @@ def of_first(value):
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all ranks, one below the other; the gradient that every rank has for a row goes back to it."""
+    """Rows of all ranks, concatenated; the gradients that all ranks have for a row are returned to it."""
 
     @staticmethod
     def forward(ctx, own: Tensor) -> Tensor:
@@ -127,7 +117,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _Mean(torch.autograd.Function):
-    """Mean over ranks; so is its gradient."""
+    """Mean over ranks, of a tensor and of its gradient."""
 
     @staticmethod
     def forward(ctx, own: Tensor) -> Tensor:
@@ -140,15 +130,15 @@ class _Mean(torch.autograd.Function):
 
 
 def gather(own: Shaped[Tensor, "own ..."]) -> Shaped[Tensor, "all ..."]:
-    """The rows of all ranks, with gradient: a contrastive loss needs every galaxy of the batch for negatives."""
+    """The rows of all ranks, with gradient: a contrastive loss takes every galaxy of the batch as a negative."""
     return own if ranks() == 1 else _Gather.apply(own)
 
 
 class SharedNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation over the whole batch of all ranks (torch's own synchronised one has no CPU form)."""
+    """Batch normalisation over the batch of all ranks (torch's synchronised batch normalisation needs a GPU)."""
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of axes."""
+        """Accept any number of axes."""
 
     def forward(self, input: Tensor) -> Tensor:
         if ranks() == 1 or not self.training:
@@ -163,14 +153,14 @@ class SharedNorm(nn.modules.batchnorm._BatchNorm):
 
     @torch.no_grad()
     def _track(self, average: Tensor, variance: Tensor, count: int) -> None:
-        """Running mean and unbiased variance, as torch keeps them."""
+        """Update running mean and unbiased variance, as torch does."""
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(average, self.momentum)
         self.running_var.lerp_(variance * count / max(count - 1, 1), self.momentum)
 
 
 class Loss(nn.Module):
-    """A network whose call is its training loss, which is the form that data-parallel training asks for."""
+    """A network called for its training loss, as data-parallel training requires."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -181,7 +171,7 @@ class Loss(nn.Module):
 
 
 def loss_of(model: nn.Module, compiled: bool = False) -> nn.Module:
-    """The training loss of a network as a module: compiled where asked for, gradients averaged over ranks."""
+    """Training loss of a network as a module; compiled if so chosen, its gradients averaged over ranks."""
     loss = Loss(model)
     if compiled:
         loss.compile(mode="reduce-overhead")

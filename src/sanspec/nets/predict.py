@@ -1,6 +1,4 @@
-"""Trained networks at work on arrays, without files but their checkpoints; for the stages and their worker
-processes.
-"""
+"""Trained networks applied to arrays, in worker processes; the only files are the networks' checkpoints."""
 
 import contextlib
 import multiprocessing
@@ -13,34 +11,31 @@ import torch
 from jaxtyping import Float, Int, UInt64
 from tqdm import tqdm
 
-from sanspec.config import Config
+from sanspec.config import CASCADE, Config
 from sanspec.errors import SanspecError
 from sanspec.nets import build
 from sanspec.nets.cascade import Cascade, Draws
 from sanspec.nets.data import galaxies
 
-CASCADE = ("diff_coarse", "clip_coarse", "diff_fine", "clip_fine")
-TASK = {"cpu": 8, "cuda": 256}  # galaxies handed out at a time
-_cascade: list = []  # of a worker process: the networks, loaded once
+TASK = {"cpu": 8, "cuda": 256}  # galaxies per task of a worker
+_cascade: list = []  # the networks of a worker process, loaded once
 
 
 class Generator:
     """The cascade of a run, loaded from its checkpoints."""
 
     def __init__(self, folder: Path, settings: Config, wave: Float[np.ndarray, " pix"], device: str):
-        """Raises SanspecError when a checkpoint is damaged, of other settings or of another grid."""
+        """Raises SanspecError if a checkpoint is damaged, or of other settings or another grid."""
         models, layout = build.load_all(folder, settings.train, CASCADE)
         if not np.array_equal(layout.wave, wave):
-            raise SanspecError(
-                f"{folder}: trained on another wavelength grid than that of the spectra: train again"
-            )
+            raise SanspecError(f"{folder}: trained on another wavelength grid than the spectra: train again")
         self.crop, self.device = settings.train.crop, device
         self.cascade = Cascade({name: model.to(device) for name, model in models.items()}, settings.generate)
 
     def __call__(
         self, specobjid: UInt64[np.ndarray, " gal"], images: Float[np.ndarray, "gal band y x"]
     ) -> Draws:
-        """Draws for some images [nanomaggies]."""
+        """Draws given some images [nanomaggies]."""
         return self.cascade(galaxies(specobjid, images, self.crop).to(self.device))
 
 
@@ -54,15 +49,15 @@ def drawn(
     device: str,
     threads: int,
 ) -> Iterator[tuple[np.ndarray, Draws]]:
-    """`rows` of the images and their draws, some at a time and in order, under a progress bar.
+    """`rows` of the images and their draws, in parts and in order, with a progress bar.
 
-    On the CPU the galaxies are dealt to `threads` processes of one thread each, so that no rounding depends
-    on `threads`. Raises SanspecError as `Generator` does.
+    On the CPU the galaxies are distributed over `threads` processes of one thread each, so that no rounding depends on
+    `threads`. Raises SanspecError as `Generator` does.
     """
     parts = np.array_split(rows, max(1, -(-len(rows) // TASK[device])))
     tasks = [(part, specobjid[part], images[part]) for part in parts if len(part)]
     setup = folder, settings, wave, device
-    _start(*setup)  # here in any case: a fault of the networks is told once, by this process
+    _start(*setup)  # always in this process too, so that a fault of the networks is reported once
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(rows), desc="generate", unit="gal", mininterval=1.0))
         results = map(_work, tasks)
@@ -75,12 +70,12 @@ def drawn(
 
 
 def _start(folder: Path, settings: Config, wave: Float[np.ndarray, " pix"], device: str) -> None:
-    """Load the networks into this process, which computes on one thread."""
+    """Load the networks into this process, which then computes on one thread."""
     torch.set_num_threads(1)
     _cascade[:] = [Generator(folder, settings, wave, device)]
 
 
 def _work(task: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, Draws]:
-    """Rows, ids and images to the same rows and their draws, by the networks of this process."""
+    """Rows and draws of a task (rows, ids, images), by the networks of this process."""
     rows, specobjid, images = task
     return rows, _cascade[0](specobjid, images)

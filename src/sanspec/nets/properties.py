@@ -1,4 +1,4 @@
-"""Redshift, break and Halpha of spectra as numbers: what a network can be trained to tell without a spectrum."""
+"""Redshift, 4000 A break and Halpha of spectra: properties that a network can predict without a spectrum."""
 
 import torch
 from jaxtyping import Float, Shaped
@@ -7,8 +7,8 @@ from torch import Tensor
 PROPERTIES = ("z", "dn4000", "h_alpha_ew")
 BREAK = (3850.0, 3950.0), (4000.0, 4100.0)  # rest-frame A (Balogh et al. 1999)
 LINE = (6535.0, 6610.0)  # Halpha and [N II], rest-frame A
-SIDES = (6460.0, 6530.0), (6615.0, 6685.0)  # continuum beside them
-SOFTENING = 5.0  # A: equivalent widths are compared as asinh(width / SOFTENING), positive in emission
+SIDES = (6460.0, 6530.0), (6615.0, 6685.0)  # their continuum
+SOFTENING = 5.0  # A: equivalent widths are predicted as asinh(width / SOFTENING), positive in emission
 
 
 def measured(
@@ -27,7 +27,7 @@ def measured(
 
 
 def _mean(flux: Tensor, rest: Tensor, band: tuple[float, float]) -> Float[Tensor, " gal"]:
-    """Mean over a rest-frame band, each pixel by its share of it; 0 where the spectrum does not reach."""
+    """Mean over a rest-frame band, each pixel weighted by its overlap; 0 where the spectrum does not reach."""
     pixel = rest[:, 1:2] - rest[:, :1]
     upper, lower = (rest + pixel / 2).clamp(max=band[1]), (rest - pixel / 2).clamp(min=band[0])
     share = ((upper - lower) / pixel).clamp(min=0)

@@ -1,4 +1,4 @@
-"""The spectrum directly from the image: the baseline that a generative network must be weighed against."""
+"""The spectrum regressed on the image: the baseline with which generative networks are compared."""
 
 import torch
 from jaxtyping import Float
@@ -6,17 +6,17 @@ from torch import Tensor, nn
 
 from sanspec.nets.data import Galaxies
 from sanspec.nets.diffusion import Standard, masked_mean
-from sanspec.nets.encoders import ImageEncoder
+from sanspec.nets.encoders import ImageEncoder, perceptron
 from sanspec.nets.expectation import principal
 from sanspec.nets.properties import PROPERTIES, measured
 
-BASIS = 20_000  # training spectra that the principal components are taken from, at most
-WEIGHT = 0.1  # of each property's mean square beside the spectrum's
+BASIS = 20_000  # maximum number of training spectra that the principal components are taken from
+WEIGHT = 0.1  # of each property's mean square error in the loss, that of the spectrum being 1
 
 
 class Regressor(nn.Module):
-    """Principal components of the fine log spectrum from the image, trained for the mean square over unmasked
-    pixels; beside them, on the same encoder, redshift, break and Halpha, without the way over a spectrum.
+    """Principal components of the fine log spectrum from the image, trained for the mean square error over unmasked
+    pixels; a second head of the same encoder predicts redshift, 4000 A break and Halpha directly (`told`).
     """
 
     metric = "mse_log"
@@ -33,12 +33,7 @@ class Regressor(nn.Module):
             nn.SiLU(),
             nn.Linear(settings.hidden, settings.components),
         )
-        self.told = nn.Sequential(
-            nn.Linear(self.encoder.features, settings.hidden),
-            nn.SiLU(),
-            nn.Dropout(settings.dropout),
-            nn.Linear(settings.hidden, len(PROPERTIES)),
-        )
+        self.told = perceptron(self.encoder.features, settings.hidden, settings.dropout, len(PROPERTIES))
         self.standard = Standard(pixels)
         self.register_buffer("wave", wave.float(), persistent=False)
         self.register_buffer("told_mean", torch.zeros(len(PROPERTIES)))
@@ -47,7 +42,7 @@ class Regressor(nn.Module):
         self.register_buffer("spread", torch.ones(settings.components))
 
     def fit(self, galaxies: Galaxies) -> None:
-        """Standardisation and principal components of the training galaxies; masked pixels count as mean."""
+        """Measure standardisation and principal components on the training galaxies; masked pixels take the mean."""
         self.encoder.fit(galaxies)
         self.standard.fit(galaxies.fine, galaxies.fine_mask)
         step = -(-len(galaxies) // BASIS)
@@ -55,12 +50,12 @@ class Regressor(nn.Module):
         vectors, spread = principal(spectra, len(self.vectors))
         self.vectors[: len(vectors)], self.spread[: len(spread)] = vectors, spread
         parts = zip(galaxies.fine.split(1024), galaxies.z.split(1024))
-        told = torch.cat([measured(fine, self.wave, z) for fine, z in parts])
-        self.told_mean.copy_(told.mean(0))
-        self.told_scale.copy_(told.std(0, correction=0).clamp(min=1e-4))
+        truth = torch.cat([measured(fine, self.wave, z) for fine, z in parts])
+        self.told_mean.copy_(truth.mean(0))
+        self.told_scale.copy_(truth.std(0, correction=0).clamp(min=1e-4))
 
     def standardised(self, vector: Float[Tensor, "gal feature"]) -> Float[Tensor, "gal pix"]:
-        """The prediction in standardised log flux, from what the encoder gives."""
+        """Predicted standardised log flux, from the encoder's output."""
         return (self.head(vector).float() * self.spread) @ self.vectors
 
     def predict(self, galaxies: Galaxies) -> Float[Tensor, "gal pix"]:
@@ -68,19 +63,19 @@ class Regressor(nn.Module):
         return self.standard.inverse(self.standardised(self.encoder(galaxies)[1]))
 
     def properties(self, galaxies: Galaxies) -> Float[Tensor, "gal property"]:
-        """The properties of `nets.properties`, in their units."""
+        """Predicted properties of `nets.properties`, in their units."""
         return self.told(self.encoder(galaxies)[1]).float() * self.told_scale + self.told_mean
 
     def loss(self, batch: Galaxies) -> Float[Tensor, ""]:
-        """Mean square of the standardised log flux over unmasked pixels, and of the standardised properties."""
+        """Mean square errors of the standardised log flux over unmasked pixels and of the standardised properties."""
         vector = self.encoder(batch)[1]
         truth = (measured(batch.fine, self.wave, batch.z) - self.told_mean) / self.told_scale
-        told = (self.told(vector).float() - truth).square().mean(0).sum()
+        properties = (self.told(vector).float() - truth).square().mean(0).sum()
         error = (self.standardised(vector) - self.standard(batch.fine)).square()
-        return masked_mean(error, batch.fine_mask) + WEIGHT * told
+        return masked_mean(error, batch.fine_mask) + WEIGHT * properties
 
     def validate(self, batches: list[Galaxies]) -> dict[str, float]:
-        """Mean square of the log flux over the unmasked pixels of the validation galaxies; median |dz|/(1+z)."""
+        """Mean square error of the log flux over unmasked pixels of the validation galaxies; median |dz|/(1+z)."""
         error = [
             masked_mean((self.predict(batch) - batch.fine.float()).square(), batch.fine_mask) * len(batch)
             for batch in batches

@@ -1,7 +1,7 @@
-"""The default denoiser of spectra: a one-dimensional U-Net on patches that attends to the image.
+"""The default denoiser of spectra: a one-dimensional U-Net on patches, with attention to the image.
 
-Inside, a spectrum is an image of height 1 with its channels last in memory: on a CPU such convolutions run up
-to twice as fast as one-dimensional ones.
+Internally, a spectrum is an image of height 1 with its channels last in memory: on a CPU such convolutions are up to
+twice as fast as one-dimensional ones.
 """
 
 import math
@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sanspec.nets.encoders import Context, fold, groups, unfold
+from sanspec.nets.encoders import Context, fold, group_norm, unfold
 
 
 class NoiseEmbedding(nn.Module):
-    """Noise level to a vector: Fourier features of ln(noise) / 4 (Karras et al. 2022), then a perceptron."""
+    """Embedding of the noise level: Fourier features of ln(noise) / 4 (Karras et al. 2022), then a perceptron."""
 
     def __init__(self, channels: int, hidden: int, frequencies: int = 32):
         super().__init__()
@@ -33,23 +33,25 @@ def convolution(before: int, after: int, width: int = 3, stride: int = 1) -> nn.
 
 
 def zeroed(layer: nn.Module) -> nn.Module:
-    """The layer with all its weights at 0, so that the block it ends starts as the identity."""
+    """The layer with all its weights set to 0, so that the residual block that it ends starts as the identity."""
     for weight in layer.parameters():
         nn.init.zeros_(weight)
     return layer
 
 
-class Block(nn.Module):
-    """A residual block whose second normalisation is scaled and shifted by the embedding (Dhariwal & Nichol
-    2021).
-    """
+def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+    """Multi-head attention (Vaswani et al. 2017) of (gal, place, channel) to (gal, other, channel)."""
+    parts = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (query, key, value))
+    return functional.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
+
+
+class ModulatedBlock(nn.Module):
+    """A residual block; the embedding scales and shifts its second normalisation (Dhariwal & Nichol 2021)."""
 
     def __init__(self, before: int, after: int, embedding: int, dropout: float):
         super().__init__()
-        self.first = nn.Sequential(
-            nn.GroupNorm(groups(before), before), nn.SiLU(), convolution(before, after)
-        )
-        self.norm, self.modulation = nn.GroupNorm(groups(after), after), nn.Linear(embedding, 2 * after)
+        self.first = nn.Sequential(group_norm(before), nn.SiLU(), convolution(before, after))
+        self.norm, self.modulation = group_norm(after), nn.Linear(embedding, 2 * after)
         self.last = nn.Sequential(nn.SiLU(), nn.Dropout2d(dropout), zeroed(convolution(after, after)))
         self.skip = convolution(before, after, 1) if before != after else nn.Identity()
 
@@ -61,11 +63,11 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention of each place in the spectrum to all places and to the image's tokens, jointly."""
+    """Attention of each place in the spectrum to all its places and to the image's tokens, jointly."""
 
     def __init__(self, channels: int, token: int, heads: int = 4):
         super().__init__()
-        self.heads, self.norm = heads, nn.GroupNorm(groups(channels), channels)
+        self.heads, self.norm = heads, group_norm(channels)
         self.own, self.image = nn.Linear(channels, 3 * channels), nn.Linear(token, 2 * channels)
         self.out = zeroed(nn.Linear(channels, channels))
 
@@ -74,18 +76,17 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "gal channel 1 pix"]:
         query, key, value = self.own(self.norm(x)[:, :, 0].transpose(1, 2)).chunk(3, -1)
         image_key, image_value = self.image(tokens).chunk(2, -1)
-        parts = query, torch.cat([key, image_key], 1), torch.cat([value, image_value], 1)
-        parts = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
-        mixed = functional.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
+        both = torch.cat([key, image_key], 1), torch.cat([value, image_value], 1)
+        mixed = attend(query, *both, self.heads)
         return x + self.out(mixed).transpose(1, 2)[:, :, None]
 
 
 class Level(nn.Module):
-    """A block and, where asked for, attention to the image."""
+    """A block and, if a token size is given, attention to the image."""
 
     def __init__(self, before: int, after: int, embedding: int, token: int | None, dropout: float):
         super().__init__()
-        self.block = Block(before, after, embedding, dropout)
+        self.block = ModulatedBlock(before, after, embedding, dropout)
         self.attention = Attention(after, token) if token is not None else None
 
     def forward(self, x: Tensor, embedding: Tensor, tokens: Tensor) -> Tensor:
@@ -94,11 +95,10 @@ class Level(nn.Module):
 
 
 class UNet(nn.Module):
-    """Output (gal, pix) from a noisy spectrum, its noise level, the image's context and spectra given as a
-    condition.
+    """Output (gal, pix) from a noisy spectrum and `conditions` further ones, their noise level, and the image.
 
-    `patch` neighbouring pixels are folded into channels; each level is half as fine as the one above. The
-    last layer starts at 0, so that an untrained network predicts 0.
+    `patch` neighbouring pixels are folded into channels; each level halves the resolution. The last layer starts at
+    0, so that an untrained network predicts 0.
     """
 
     def __init__(self, pixels: int, conditions: int, token: int, features: int, settings):
@@ -114,23 +114,18 @@ class UNet(nn.Module):
         before, below, levels = [widths[0], *widths[:-1]], [*widths[1:], widths[-1]], range(len(widths))
         self.down = nn.ModuleList(Level(before[i], widths[i], embedding, tokens[i], dropout) for i in levels)
         self.coarser = nn.ModuleList(convolution(width, width, 3, 2) for width in widths[:-1])
-        self.middle = Block(widths[-1], widths[-1], embedding, dropout)
+        self.middle = ModulatedBlock(widths[-1], widths[-1], embedding, dropout)
         self.up = nn.ModuleList(
             Level(below[i] + widths[i], widths[i], embedding, tokens[i], dropout) for i in reversed(levels)
         )
         last = zeroed(convolution(widths[0], patch))
-        self.last = nn.Sequential(nn.GroupNorm(groups(widths[0]), widths[0]), nn.SiLU(), last)
+        self.last = nn.Sequential(group_norm(widths[0]), nn.SiLU(), last)
         self.to(memory_format=torch.channels_last)
 
     def forward(
-        self,
-        x: Float[Tensor, "gal pix"],
-        noise: Float[Tensor, " gal"],
-        context: Context,
-        condition: Float[Tensor, "gal given pix"],
+        self, stack: Float[Tensor, "gal spectrum pix"], noise: Float[Tensor, " gal"], context: Context
     ) -> Float[Tensor, "gal pix"]:
         embedding = functional.silu(self.noise(noise) + self.image(context.vector))
-        stack = torch.cat([x[:, None], condition], 1)
         stack = functional.pad(stack, (0, -self.pixels % self.multiple), mode="replicate")
         places = fold(stack, self.patch)[:, :, None].contiguous(memory_format=torch.channels_last)
         h, kept = self.first(places) + self.position, []

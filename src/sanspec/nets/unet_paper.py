@@ -1,10 +1,8 @@
-"""The denoiser of Doorenbos et al. 2024: a five-level U-Net with transformer blocks at the two coarsest.
+"""The denoiser of Doorenbos et al. 2024: a five-level U-Net with transformer blocks at the two coarsest levels.
 
-Layer for layer the published network (35.9 M parameters with its ResNet-18), but for the step embedding,
-whose frequencies 2**arange(128) * pi overflow: here they are those of `unet.NoiseEmbedding`.
+Layer for layer the published network (35.9 M parameters with its ResNet-18), except for the step embedding, whose
+frequencies 2**arange(128) * pi overflow: here they are those of `unet.NoiseEmbedding`.
 """
-
-from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -12,15 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sanspec.nets.encoders import Context
-from sanspec.nets.unet import NoiseEmbedding, zeroed
+from sanspec.nets.unet import NoiseEmbedding, attend, zeroed
 
 HEAD = 32  # channels of an attention head
 
 
-class Block(nn.Module):
-    """Two convolutions, each with group normalisation and ReLU; the step enters between them, a skip goes
-    around.
-    """
+class PaperBlock(nn.Module):
+    """Two convolutions with group normalisation and ReLU, the step embedding added between them; a skip connection."""
 
     def __init__(self, before: int, middle: int, after: int, embedding: int):
         super().__init__()
@@ -37,7 +33,7 @@ class Block(nn.Module):
         return self.second(self.first(x) + self.step(embedding)[..., None]) + self.skip(x)
 
 
-class Attend(nn.Module):
+class MultiHead(nn.Module):
     """Multi-head attention from `channels` to `given` channels (Vaswani et al. 2017)."""
 
     def __init__(self, channels: int, given: int):
@@ -50,9 +46,7 @@ class Attend(nn.Module):
     def forward(
         self, x: Float[Tensor, "gal place channel"], given: Float[Tensor, "gal other feature"]
     ) -> Float[Tensor, "gal place channel"]:
-        parts = self.query(x), self.key(given), self.value(given)
-        parts = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
-        return self.out(functional.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2))
+        return self.out(attend(self.query(x), self.key(given), self.value(given), self.heads))
 
 
 class Gated(nn.Module):
@@ -68,17 +62,14 @@ class Gated(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Attention to itself, attention to the image, feed-forward (Rombach et al. 2022), added to the input."""
+    """Self-attention, attention to the image and feed-forward layer (Rombach et al. 2022), added to the input."""
 
     def __init__(self, channels: int, token: int):
         super().__init__()
         self.enter = nn.Sequential(nn.GroupNorm(32, channels, eps=1e-6), nn.Conv1d(channels, channels, 1))
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(3))
-        self.own, self.image, self.forwards = (
-            Attend(channels, channels),
-            Attend(channels, token),
-            Gated(channels),
-        )
+        self.own, self.image = MultiHead(channels, channels), MultiHead(channels, token)
+        self.forwards = Gated(channels)
         self.leave = zeroed(nn.Conv1d(channels, channels, 1))
 
     def forward(
@@ -93,41 +84,40 @@ class Transformer(nn.Module):
 
 
 class PaperUNet(nn.Module):
-    """Output (gal, pix) from a noisy spectrum, its noise level, the image's tokens and spectra given as a
-    condition.
+    """Output (gal, pix) from a noisy spectrum and `conditions` further ones, their noise level, and the image's tokens.
 
-    `widths` are the channels of all levels but the coarsest, which has as many as the one above; `attention`
-    the levels whose blocks are followed by a transformer.
+    `widths` are the channels of all levels but the coarsest, which has as many as the one above; `attention` lists the
+    levels where a transformer follows the block.
     """
 
     def __init__(self, pixels: int, conditions: int, token: int, features: int, settings):
         super().__init__()
         widths, embedding = settings.widths, 4 * settings.widths[0]
         self.pixels, self.noise = pixels, NoiseEmbedding(embedding, 4 * embedding, embedding // 2)
-        before = [1 + conditions, *widths[:-1]]
-        after = [widths[0], *widths[:-1]]
+        before, after = [1 + conditions, *widths[:-1]], [widths[0], *widths[:-1]]
         levels = range(len(widths))
-        self.down = nn.ModuleList(Block(before[i], widths[i], widths[i], embedding) for i in levels)
-        self.down_attention = _transformers(settings.attention, widths, token)
+        self.down = nn.ModuleList(PaperBlock(before[i], widths[i], widths[i], embedding) for i in levels)
+        self.down_attention = nn.ModuleDict(
+            {str(i): Transformer(widths[i], token) for i in settings.attention}
+        )
         self.coarser = nn.ModuleList(nn.Conv1d(width, width, 3, stride=2) for width in widths)
-        self.middle = nn.ModuleList(Block(widths[-1], widths[-1], widths[-1], embedding) for _ in range(2))
+        self.middle = nn.ModuleList(
+            PaperBlock(widths[-1], widths[-1], widths[-1], embedding) for _ in range(2)
+        )
         self.middle_attention = Transformer(widths[-1], token)
         self.finer = nn.ModuleList(nn.ConvTranspose1d(width, width, 4, 2, 1) for width in widths)
-        self.up = nn.ModuleList(Block(2 * widths[i], widths[i], after[i], embedding) for i in levels)
-        self.up_attention = _transformers(settings.attention, after, token)
+        self.up = nn.ModuleList(PaperBlock(2 * widths[i], widths[i], after[i], embedding) for i in levels)
+        self.up_attention = nn.ModuleDict({str(i): Transformer(after[i], token) for i in settings.attention})
         self.last = nn.Conv1d(widths[0], 1, 1)
 
     def forward(
-        self,
-        x: Float[Tensor, "gal pix"],
-        noise: Float[Tensor, " gal"],
-        context: Context,
-        condition: Float[Tensor, "gal given pix"],
+        self, stack: Float[Tensor, "gal spectrum pix"], noise: Float[Tensor, " gal"], context: Context
     ) -> Float[Tensor, "gal pix"]:
-        embedding, kept = self.noise(noise), []
-        h = torch.cat([x[:, None], condition], 1)
+        embedding, kept, h = self.noise(noise), [], stack
         for number, block in enumerate(self.down):
-            h = _attended(block(h, embedding), self.down_attention, number, context)
+            h = block(h, embedding)
+            if str(number) in self.down_attention:
+                h = self.down_attention[str(number)](h, context.tokens)
             kept.append(h)
             h = self.coarser[number](h)
         h = self.middle_attention(self.middle[0](h, embedding), context.tokens)
@@ -137,17 +127,7 @@ class PaperUNet(nn.Module):
             h = self.finer[number](h)
             short = skip.shape[-1] - h.shape[-1]
             h = torch.cat([functional.pad(h, (short // 2, short - short // 2)), skip], 1)
-            h = _attended(self.up[number](h, embedding), self.up_attention, number, context)
+            h = self.up[number](h, embedding)
+            if str(number) in self.up_attention:
+                h = self.up_attention[str(number)](h, context.tokens)
         return self.last(h)[:, 0]
-
-
-def _transformers(levels: tuple[int, ...], widths: Sequence[int], token: int) -> nn.ModuleDict:
-    """A transformer for each of `levels`, by the level's number."""
-    return nn.ModuleDict(
-        {str(level): Transformer(widths[level], token) for level in levels if level < len(widths)}
-    )
-
-
-def _attended(h: Tensor, transformers: nn.ModuleDict, level: int, context: Context) -> Tensor:
-    """`h` through the transformer of its level, where there is one."""
-    return transformers[str(level)](h, context.tokens) if str(level) in transformers else h

@@ -1,11 +1,11 @@
-"""Draws judged as predictive distributions, in training and after it; none is chosen with the truth in hand."""
+"""Scores of draws as predictive distributions, in training and afterwards; no draw is chosen by the truth."""
 
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from sanspec.config import Config, Sampler
 from sanspec.nets import ensembles
@@ -13,23 +13,20 @@ from sanspec.nets.cascade import draw
 from sanspec.nets.data import Galaxies
 from sanspec.nets.diffusion import Diffusion, FineDiffusion
 
-DRAWS = 4  # a galaxy, in the scores taken while a network trains
-BLOCK = 8  # galaxies side by side
+DRAWS = 4  # draws per galaxy in the scores computed while a network trains
+BLOCK = 8  # galaxies at a time: always the same blocks, so that every call returns the same bits
 
 
 @torch.inference_mode()
 def drawn(
     model: Diffusion, sampler: Sampler, galaxies: Galaxies, draws: int, kind: str, seed: int = 0
 ) -> Float[np.ndarray, "gal draw pix"]:
-    """Draws of log flux from the images, a fine network's from the true coarse spectra (and true redshifts,
-    where it takes them).
+    """Draws of log flux given the images; those of a fine network given also the true coarse spectra and redshifts.
 
-    kind: a name for the draws, with `seed` and specobjid the key of their noise.
+    kind: a name for the draws that, with `seed` and specobjid, is the key of their noise.
     """
     parts, fine = [], isinstance(model, FineDiffusion)
-    for rows in torch.arange(len(galaxies)).split(
-        BLOCK
-    ):  # always the same blocks: the same bits at each call
+    for rows in torch.arange(len(galaxies)).split(BLOCK):
         some = galaxies.take(rows)
         context = model.encode(some).repeat(draws)
         keys = [f"{seed}/{number}/{kind}/{i}" for number in some.specobjid for i in range(draws)]
@@ -40,10 +37,9 @@ def drawn(
 
 
 def scorer(name: str, settings: Config, valid: Galaxies) -> Callable[[nn.Module], dict[str, float]] | None:
-    """What a diffusion network's draws are worth on `train.scored` validation galaxies; None for other networks.
+    """Function that scores a diffusion network's draws on `train.scored` validation galaxies; None for other networks.
 
-    The scores of `ensembles.summary`; those of a fine network from the true coarse spectrum and
-    redshift.
+    The scores are those of `ensembles.summary`; a fine network draws given the true coarse spectrum and redshift.
     """
     count = min(settings.train.scored, len(valid))
     if not (name.startswith("diff") and count):
@@ -51,15 +47,10 @@ def scorer(name: str, settings: Config, valid: Galaxies) -> Callable[[nn.Module]
     some = valid.take(torch.linspace(0, len(valid) - 1, count).round().long())
     which = name.removeprefix("diff_")
     sampler: Sampler = getattr(settings.generate, which)
-    truth, mask = (_host(getattr(some, part)) for part in (which, f"{which}_mask"))
+    truth, mask = getattr(some, which).float().cpu().numpy(), getattr(some, f"{which}_mask").cpu().numpy()
 
     def score(model: nn.Module) -> dict[str, float]:
         found = ensembles.scores(drawn(model, sampler, some, DRAWS, "score"), truth, mask)
         return ensembles.summary(found, DRAWS)
 
     return score
-
-
-def _host(tensor: Tensor) -> np.ndarray:
-    """An array of the same numbers."""
-    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
