@@ -1,8 +1,10 @@
 """The workflow: lint and format clean, parsed faults in one line, the whole chain on a tiny sky."""
 
+import importlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
+from sanspec.__main__ import arguments, module
 
 BIN = os.path.dirname(sys.executable)
 
@@ -58,6 +61,17 @@ def test_profiles_resolve_to_a_plan(path, tmp_path):
     done = snakemake(tmp_path, "--dry-run", "--workflow-profile", str(path.parent))
     assert done.returncode == 0, done.stderr
     assert re.search(r"train\s+5\b", done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("overlay", ["tiny", "sdss"])
+def test_stages_accept_the_commands_of_the_rules(tmp_path, overlay):
+    (tmp_path / "config.yaml").symlink_to(ROOT / "config.yaml")
+    overlay = str(ROOT / "config" / f"{overlay}.yaml")
+    done = snakemake(tmp_path, "--dry-run", "--printshellcmds", "--configfile", overlay)
+    commands = re.findall(r"python -m sanspec (.*?)(?: 2?> | 2>&1)", done.stdout + done.stderr)
+    assert len(commands) > 50
+    for name, *rest in map(shlex.split, commands):
+        arguments(name, importlib.import_module(f"sanspec.stages.{module(name)}")).parse_args(rest)
 
 
 @pytest.mark.parametrize(
