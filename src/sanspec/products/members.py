@@ -64,7 +64,7 @@ PREDICTORS = {
 
 
 @dataclass(frozen=True)
-class Draws:
+class DrawnSpectra:
     """Posterior draws of the spectra of some galaxies: natural log of normalised flux, unselected draws alone.
 
     rows: positions of the galaxies among the members. coarse (gal, draw, coarse), fine (gal, draw, pix). best: the
@@ -161,7 +161,7 @@ class Members:
         with store.arrays(path) as file:
             return file["z_draws"][:][samples.order(self.observed.specobjid, file["specobjid"][:], path)]
 
-    def draws(self) -> Draws:
+    def draws(self) -> DrawnSpectra:
         """The unselected draws of the galaxies for which spectra were generated.
 
         Raises SanspecError when the file holds no draws, or galaxies of another split.
@@ -177,7 +177,7 @@ class Members:
             made, rows = made[np.argsort(rows)], np.sort(rows)
             pool = _unselected(file["selected"][:][made[:1]])
             best = np.take_along_axis(file["parent"][:][made], file["best"][:][made][:, None], 1)[:, 0]
-            return Draws(rows, file["draws_coarse"][:][made], file["draws_fine"][:, pool][made], best)
+            return DrawnSpectra(rows, file["draws_coarse"][:][made], file["draws_fine"][:, pool][made], best)
 
     def table(self, path: Path) -> pd.DataFrame:
         """The rows of a table for these galaxies, in their order."""

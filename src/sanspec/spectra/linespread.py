@@ -1,13 +1,11 @@
-"""The line-spread function: what the spectrograph did, what smoothing adds, what rebinning adds.
+"""The line-spread function: contributions of the spectrograph, of smoothing and of rebinning.
 
-A width is that of the profile as sampled by the pixels, the convention of SDSS's `wdisp`: averaging over the
-pixel is part of it. Widths add in quadrature, so everything here is a variance in squared Angstrom until the
-end.
+A width is that of the profile as sampled by the pixels, as for SDSS's `wdisp`: it includes the average over a pixel.
+Widths add in quadrature, so all quantities here are variances [Angstrom^2] until the end.
 
-Rebinning by exact overlap spreads a native sample over its bin (width p) and averages over a product bin,
-which adds p^2/12 + 1/12 A^2: at 8000 A, where p = 1.84 A, a fifth of the native variance. So it belongs to
-the budget: the kernel of `constant_fwhm` has target minus native minus rebinning, and it is the product that
-has the target width.
+Rebinning by exact overlap spreads a native sample over its bin (width p) and averages over a product bin, which adds
+p^2/12 + 1/12 A^2: at 8000 A, where p = 1.84 A, this is a fifth of the native variance. So the kernel of `constant_fwhm`
+has the variance target - native - rebinning, and the product has the target width.
 """
 
 import functools
@@ -23,7 +21,7 @@ _LINE_PIXELS = 1.5  # dispersion of a smoothed line [native pixels]
 
 
 def native_wave(first: int, pixels: int) -> Float[np.ndarray, " native"]:
-    """Centres [Angstrom] of `pixels` pixels of the common grid from index `first`."""
+    """Centres [Angstrom] of `pixels` pixels of the common SDSS grid, from index `first`."""
     return 10.0 ** (grid.LOGLAM_STEP * np.arange(first, first + pixels))
 
 
@@ -35,7 +33,7 @@ def native_width(first: int, pixels: int) -> Float[np.ndarray, " native"]:
 def native_variance(wdisp: Float[np.ndarray, "gal native"], first: int) -> Float[np.ndarray, "gal native"]:
     """Variance [Angstrom^2] of the spectrograph's LSF from `wdisp` [pixels].
 
-    Unknown pixels (wdisp 0) are interpolated between known ones, NaN in spectra without any.
+    Unknown pixels (wdisp 0) are interpolated between known ones; a spectrum without a known pixel is NaN.
     """
     filled = np.array(wdisp, dtype=np.float64)
     pixel = np.arange(wdisp.shape[1])
@@ -46,17 +44,17 @@ def native_variance(wdisp: Float[np.ndarray, "gal native"], first: int) -> Float
 
 
 def rebinning_variance(first: int, pixels: int) -> Float[np.ndarray, " native"]:
-    """Variance [Angstrom^2] that rebinning from the common grid onto 1 A bins adds: that of the two boxes."""
+    """Variance [Angstrom^2] added by rebinning from the common grid onto 1 A bins: that of the two boxes."""
     return (native_width(first, pixels) ** 2 + 1.0) / 12.0
 
 
 @functools.lru_cache(maxsize=8)
 def rebinning_beat(first: int, pixels: int) -> Float[np.ndarray, " native"]:
-    """What rebinning without any blur adds at each native pixel beyond `rebinning_variance` [Angstrom^2].
+    """Variance [Angstrom^2] that rebinning without blur adds at each native pixel beyond `rebinning_variance`.
 
-    The two grids beat against each other, and with them the mean square distance from a native pixel's centre
-    to where its flux goes, here averaged over a line's width. A blur of about a pixel removes it
-    (`blur_damping`).
+    The two grids beat against each other, and so does the mean square distance from the centre of a native pixel to
+    the bins that its flux falls into; here it is averaged over the width of a line. A blur of about one pixel removes
+    the beat (`blur_damping`).
     """
     wave, edges = native_wave(first, pixels), grid.loglam_edges(first, pixels)
     bins = grid.bin_edges(grid.WAVE)
@@ -75,22 +73,22 @@ def rebinning_beat(first: int, pixels: int) -> Float[np.ndarray, " native"]:
 def blur_damping(
     blur: Float[np.ndarray, "*gal pix"], width: Float[np.ndarray, " pix"]
 ) -> Float[np.ndarray, "*gal pix"]:
-    """What a blur [Angstrom^2] leaves of the beat, for native pixels of `width` [Angstrom]."""
+    """Fraction of the beat that remains after a blur [Angstrom^2], for native pixels of `width` [Angstrom]."""
     return np.exp(-2 * np.pi**2 * blur / width**2)
 
 
 def kernel_variance(
     native: Float[np.ndarray, "gal native"], rebinning: Float[np.ndarray, " native"], fwhm: float
 ) -> Float[np.ndarray, "gal native"]:
-    """Variance [Angstrom^2] of the kernel that brings the product to `fwhm` [Angstrom]: target minus present.
+    """Variance [Angstrom^2] of the kernel that gives the product the target `fwhm` [Angstrom].
 
-    0 where the native LSF is already broader, which is so left alone.
+    0 where the native LSF is already broader than the target.
     """
     return np.nan_to_num(np.maximum((fwhm / FWHM_PER_SIGMA) ** 2 - native - rebinning, 0.0))
 
 
 def at_coarse(values: Float[np.ndarray, "*gal native"], first: int) -> Float[np.ndarray, "*gal coarse"]:
-    """Values on native pixels interpolated at the coarse grid's centres."""
+    """Values on native pixels, interpolated at the centres of the coarse grid."""
     place = np.log10(grid.coarse_wave()) / grid.LOGLAM_STEP - first
     left = np.clip(place.astype(np.int64), 0, values.shape[-1] - 2)
     part = np.clip(place - left, 0.0, 1.0)
@@ -98,5 +96,5 @@ def at_coarse(values: Float[np.ndarray, "*gal native"], first: int) -> Float[np.
 
 
 def fwhm(variance: Float[np.ndarray, "*pix"]) -> Float[np.ndarray, "*pix"]:
-    """FWHM [Angstrom] of a Gaussian of that variance [Angstrom^2]."""
+    """FWHM [Angstrom] of a Gaussian with the given variance [Angstrom^2]."""
     return FWHM_PER_SIGMA * np.sqrt(variance)

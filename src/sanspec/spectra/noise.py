@@ -1,14 +1,15 @@
 """Correlated noise of prepared spectra: an inverse variance and a banded correlation, as in spectra.h5.
 
-The covariance of pixels p and q is sigma_p sigma_q correlation[|p-q| - 1, min(p, q)], and nothing beyond the
-last lag. Pixels of ivar 0 are masked: their noise is unknown.
+The covariance of pixels p and q is sigma_p sigma_q correlation[|p-q| - 1, min(p, q)], and 0 beyond the last lag. Pixels
+with ivar 0 are masked: their noise is unknown.
 """
 
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import LinAlgError, cholesky_banded
 
-_RIDGES = (0.0, 0.003, 0.01, 0.03, 0.1)  # smoothed noise is nearly singular: least one that makes it positive
+# White noise mixed in, the smallest that makes the nearly singular correlation of smoothed noise positive definite
+_RIDGES = (0.0, 0.003, 0.01, 0.03, 0.1)
 
 
 def standard_deviation(ivar: Float[np.ndarray, "*gal pix"]) -> Float[np.ndarray, "*gal pix"]:
@@ -22,7 +23,7 @@ def covariance_times(
     ivar: Float[np.ndarray, "*#gal pix"],
     correlation: Float[np.ndarray, "*#gal lag pix"],
 ) -> Float[np.ndarray, "*gal pix"]:
-    """The noise covariance matrix times `vector`; the rows and columns of masked pixels are 0.
+    """The noise covariance matrix times `vector`, with the rows and columns of masked pixels 0.
 
     ivar: inverse variance of the flux; correlation: as stored. Leading axes broadcast.
     """
@@ -44,7 +45,7 @@ def noise_variance(
     ivar: Float[np.ndarray, "*#gal pix"],
     correlation: Float[np.ndarray, "*#gal lag pix"],
 ) -> Float[np.ndarray, "*gal"] | float:
-    """Variance of the sum over pixels of weights x flux; infinite where a weight falls on a masked pixel.
+    """Variance of sum(weights x flux) over pixels; infinite if a masked pixel has a weight.
 
     weights: in any unit; ivar: inverse variance of the flux; correlation: as stored. Leading axes broadcast.
     """
@@ -60,10 +61,10 @@ def draw_noise(
     rng: np.random.Generator,
     draws: int,
 ) -> Float[np.ndarray, "draw pix"]:
-    """Noise of one spectrum drawn from its banded covariance, in the unit of the flux; 0 at masked pixels.
+    """Noise realisations of one spectrum from its banded covariance, in the unit of the flux; 0 at masked pixels.
 
-    Where the band, cut at its last lag and rounded to 16 bits, is not positive definite, up to a few per cent
-    of white noise is mixed in.
+    The band is cut at its last lag and rounded to 16 bits. If that is not positive definite, up to a few per cent of
+    white noise is mixed in.
     """
     factor = _factor(correlation.astype(np.float64))
     white = rng.standard_normal((draws, len(ivar)))

@@ -1,4 +1,4 @@
-"""Spectra as networks and measurements take them: smoothed, resampled, normalised, in logarithm, coarse."""
+"""Spectra as networks and measurements take them: smoothed, resampled, normalised, logarithmic, coarse."""
 
 from dataclasses import dataclass
 
@@ -19,11 +19,11 @@ _WITHOUT_FLUX = Warn.UNREADABLE | Warn.NO_SIGNAL | Warn.NOT_NORMALISABLE
 
 @dataclass(frozen=True)
 class SmoothedBlock:
-    """Spectra on the product grid at the stated resolution, in the unit of the native flux.
+    """Spectra on the product grid at the target resolution, in the unit of the native flux.
 
-    flux (gal, pix): 1e-17 erg/s/cm2/A, interpolated where masked, NaN without any good pixel; ivar (gal,
-    pix): 0 = masked; correlation (gal, lag, pix): noise correlation of pixels p and p + 1 + lag; lsf (gal,
-    coarse): FWHM [A]; snr (gal): median over the native pixels of the grid; warn (gal): Warn bits.
+    flux (gal, pix): 1e-17 erg/s/cm2/A, interpolated where masked, NaN without a good pixel. ivar (gal, pix): 0 where
+    masked. correlation (gal, lag, pix): noise correlation of pixels p and p + 1 + lag. lsf (gal, coarse): FWHM [A]. snr
+    (gal): median over the native pixels within the grid. warn (gal): Warn bits.
     """
 
     flux: Float[np.ndarray, "gal pix"]
@@ -35,31 +35,25 @@ class SmoothedBlock:
 
 
 @dataclass(frozen=True)
-class PreparedBlock:
-    """Normalised spectra, as spectra.h5 holds them: a row with a bit of UNUSABLE has flux NaN and ivar 0.
+class PreparedBlock(SmoothedBlock):
+    """Normalised spectra as spectra.h5 holds them; a row with a bit of UNUSABLE has flux NaN and ivar 0.
 
-    flux, ivar (gal, pix): of the normalised flux; norm (gal): 1e-17 erg/s/cm2/A; log_flux (gal, pix): natural
-    logarithm, gaps interpolated; mask (gal, pix): true where log_flux was measured; coarse_log_flux,
-    coarse_mask (gal, coarse); correlation, lsf, snr, warn as in SmoothedBlock.
+    flux, ivar (gal, pix): of the normalised flux. norm (gal): 1e-17 erg/s/cm2/A. log_flux (gal, pix): natural
+    logarithm, gaps interpolated. mask (gal, pix): true where log_flux was measured. coarse_log_flux, coarse_mask (gal,
+    coarse): their block means.
     """
 
-    flux: Float[np.ndarray, "gal pix"]
-    ivar: Float[np.ndarray, "gal pix"]
     norm: Float[np.ndarray, " gal"]
-    correlation: Float[np.ndarray, "gal lag pix"]
     log_flux: Float[np.ndarray, "gal pix"]
     mask: Bool[np.ndarray, "gal pix"]
     coarse_log_flux: Float[np.ndarray, "gal coarse"]
     coarse_mask: Bool[np.ndarray, "gal coarse"]
-    lsf: Float[np.ndarray, "gal coarse"]
-    snr: Float[np.ndarray, " gal"]
-    warn: UInt32[np.ndarray, " gal"]
 
 
 def prepare_spectra(native: NativeBlock, z: Float[np.ndarray, " gal"], settings: Prepare) -> PreparedBlock:
     """Native spectra smoothed, resampled, normalised and in logarithm (Doorenbos et al. 2024, section 2.2).
 
-    z: redshift, which places the normalisation window where it is in the rest frame.
+    z: redshift, which places the rest-frame normalisation window.
     """
     smoothed = smooth_spectra(native, settings)
     norm = normalisation(smoothed.flux, smoothed.ivar, z, settings)
@@ -68,21 +62,23 @@ def prepare_spectra(native: NativeBlock, z: Float[np.ndarray, " gal"], settings:
     usable = (warn & _WITHOUT_FLUX) == 0
     flux = np.where(usable[:, None], smoothed.flux / norm[:, None], np.nan)
     ivar = np.where(usable[:, None], smoothed.ivar * norm[:, None] ** 2, 0.0)
-    log_flux, mask = logarithm(flux, ivar, settings.log_floor)
-    coarse_log_flux, coarse_mask = grid.coarse(log_flux, mask)
+    mask = (ivar > 0) & (flux > settings.log_floor)
+    log_flux = fill_gaps(np.log(np.where(mask, flux, 1.0)), mask)
     negative = np.any((flux <= 0) & (ivar > 0), axis=1)
+    changed = {
+        "flux": flux,
+        "ivar": ivar,
+        "correlation": np.where(usable[:, None, None], smoothed.correlation, 0.0),
+        "warn": warn | bits(negative, Warn.NONPOSITIVE_FLUX),
+    }
+    coarse = grid.coarse(log_flux, mask)
     return PreparedBlock(
-        flux=flux,
-        ivar=ivar,
+        **vars(smoothed) | changed,
         norm=np.where(usable, norm, np.nan),
-        correlation=np.where(usable[:, None, None], smoothed.correlation, 0.0),
         log_flux=log_flux,
         mask=mask,
-        coarse_log_flux=coarse_log_flux,
-        coarse_mask=coarse_mask,
-        lsf=smoothed.lsf,
-        snr=smoothed.snr,
-        warn=warn | bits(negative, Warn.NONPOSITIVE_FLUX),
+        coarse_log_flux=coarse[0],
+        coarse_mask=coarse[1],
     )
 
 
@@ -96,27 +92,23 @@ def noise_lags(settings: Prepare) -> int:
 
 
 def smooth_spectra(native: NativeBlock, settings: Prepare) -> SmoothedBlock:
-    """Native spectra at the stated resolution on the product grid, with the covariance of their noise."""
-    blur, lsf, native_lsf = _budget(native, settings)
+    """Native spectra at the target resolution on the product grid, with the covariance of their noise."""
+    blur, lsf, native_lsf = _widths(native, settings)
     pixels = native.flux.shape[1]
     if settings.smoothing == "constant_fwhm":
         operator = smoothing.blurred(native.first, pixels, settings.fwhm / FWHM_PER_SIGMA)
     else:
         operator = smoothing.released(native.first, pixels, settings.sigma)
-    result = smoothing.resample(native.flux, native.ivar, blur, operator, noise_lags(settings))
-    good = result.ivar > 0
-    return SmoothedBlock(
-        flux=fill_gaps(result.flux, good),
-        ivar=result.ivar,
-        correlation=result.correlation,
-        lsf=lsf,
-        snr=_median_snr(native),
-        warn=_warn(native.warn, good, native_lsf, settings),
+    flux, ivar, correlation, _ = smoothing.resample(
+        native.flux, native.ivar, blur, operator, noise_lags(settings)
     )
+    good = ivar > 0
+    warn = _warn(native.warn, good, native_lsf, settings)
+    return SmoothedBlock(fill_gaps(flux, good), ivar, correlation, lsf, _median_snr(native), warn)
 
 
-def _budget(native: NativeBlock, settings: Prepare) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Blur of each pixel [Angstrom^2], FWHM of product and of spectrograph [Angstrom, coarse grid]."""
+def _widths(native: NativeBlock, settings: Prepare) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Variance of the smoothing kernel [Angstrom^2], and FWHM after and before it [Angstrom, coarse grid]."""
     first, pixels = native.first, native.flux.shape[1]
     present = linespread.native_variance(native.wdisp, first)
     rebinning = linespread.rebinning_variance(first, pixels)
@@ -135,10 +127,10 @@ def _budget(native: NativeBlock, settings: Prepare) -> tuple[np.ndarray, np.ndar
 
 
 def _warn(before: np.ndarray, good: np.ndarray, native_lsf: np.ndarray, settings: Prepare) -> np.ndarray:
-    """Warn bits of smoothed spectra; where there is no spectrum at all, its one reason says everything."""
+    """Warn bits of smoothed spectra; a spectrum without a good pixel keeps the one bit that says why."""
     end = grid.COARSE_BLOCK
     reaches = good[:, :end].any(axis=1) & good[:, -end:].any(axis=1)
-    narrow = (native_lsf <= (1 + BROAD_TOLERANCE) * settings.fwhm).all(axis=1)  # no: broad or unknown
+    narrow = (native_lsf <= (1 + BROAD_TOLERANCE) * settings.fwhm).all(axis=1)  # false if broad or unknown
     warn = before | bits(~reaches, Warn.SHORT_COVERAGE)
     warn |= bits(1 - good.mean(axis=1) > MASKED_TOLERANCE, Warn.MASKED_PIXELS)
     if settings.smoothing == "constant_fwhm":
@@ -153,7 +145,7 @@ def bits(holds: Bool[np.ndarray, " gal"], bit: Warn) -> UInt32[np.ndarray, " gal
 
 
 def _median_snr(native: NativeBlock) -> Float[np.ndarray, " gal"]:
-    """Median flux over noise of the good native pixels; NaN where there is none."""
+    """Median signal-to-noise ratio of the good native pixels; NaN without one."""
     wave = linespread.native_wave(native.first, native.flux.shape[1])
     inside = slice(*np.searchsorted(wave, [grid.WAVE[0], grid.WAVE[-1]]))
     snr = native.flux[:, inside] * np.sqrt(native.ivar[:, inside])
@@ -161,7 +153,7 @@ def _median_snr(native: NativeBlock) -> Float[np.ndarray, " gal"]:
     return np.array([np.median(row[use]) if use.any() else np.nan for row, use in zip(snr, good)])
 
 
-# -------------------------------------------------------------------------------- normalisation and logarithm
+# ---------------------------------------------------------------------------------- normalisation and gaps
 
 
 def normalisation(
@@ -172,8 +164,7 @@ def normalisation(
 ) -> Float[np.ndarray, " gal"]:
     """Mean flux over the good pixels of the normalisation window (Doorenbos et al. 2024, section 2.2).
 
-    In the unit of `flux`; NaN where fewer than half of the window's pixels are good or the mean is not
-    positive.
+    In the unit of `flux`. NaN if fewer than half of the pixels in the window are good or the mean is not positive.
     """
     stretch = 1.0 + np.asarray(z, dtype=np.float64) if settings.norm_frame == "rest" else np.ones(len(flux))
     low, high = settings.norm_min * stretch[:, None], settings.norm_max * stretch[:, None]
@@ -183,22 +174,10 @@ def normalisation(
     return np.where((count >= 0.5 * (high - low)[:, 0]) & (mean > 0), mean, np.nan)
 
 
-def logarithm(
-    flux: Float[np.ndarray, "gal pix"], ivar: Float[np.ndarray, "gal pix"], floor: float
-) -> tuple[Float[np.ndarray, "gal pix"], Bool[np.ndarray, "gal pix"]]:
-    """Natural logarithm of normalised flux, and where it was measured: ivar > 0 and flux > `floor`.
-
-    Elsewhere interpolated linearly between the nearest measured pixels, constant beyond the last; NaN without
-    any.
-    """
-    mask = (ivar > 0) & (flux > floor)
-    return fill_gaps(np.log(np.where(mask, flux, 1.0)), mask), mask
-
-
 def fill_gaps(
     values: Float[np.ndarray, "gal pix"], good: Bool[np.ndarray, "gal pix"]
 ) -> Float[np.ndarray, "gal pix"]:
-    """`values` where `good`, else interpolated linearly, constant at the ends; rows without any are NaN."""
+    """`values` where `good`, else interpolated linearly, constant at the ends; NaN for rows without a good pixel."""
     result = np.array(values, dtype=np.float64)
     pixel = np.arange(values.shape[1])
     for row, use in zip(result, good):

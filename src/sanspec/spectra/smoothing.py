@@ -1,14 +1,14 @@
 """Smoothing and resampling as one banded linear operator T per spectrum, with the covariance of its noise.
 
-A spectrum f on the native grid becomes T f / T g with g = 1 on good pixels, else 0: no bad pixel has any
-weight, and a constant stays constant. The covariance of the result is T V T' (rows of T normalised), V the
-native variances.
+A native spectrum f becomes T f / T g, where g is 1 on good pixels and 0 elsewhere: bad pixels have no weight, and a
+constant stays constant. The covariance of the result is T V T' with the rows of T normalised and V the native
+variances.
 
-Two operators. `blurred`: the flux of each native pixel, spread evenly over the pixel's width, is blurred by a
-Gaussian of the pixel's own variance and integrated over the bins of the product grid. Flux and constants are
-conserved, variances add exactly (Gaussian + width^2/12 + bin^2/12), and without blur it is rebinning by exact
-overlap (Carnall 2017). `released`: rebinning, then one Gaussian sampled on the product grid, as the code
-released with Doorenbos et al. (2024).
+There are two operators. `blurred` spreads the flux of each native pixel evenly over its width, blurs it by a Gaussian
+with the pixel's own variance, and integrates it over the bins of the product grid. It conserves flux and constants,
+variances add exactly (Gaussian + width^2/12 + bin^2/12), and without blur it is rebinning by exact overlap (Carnall
+2017). `released` rebins and then convolves with one Gaussian sampled on the product grid, as the code released with
+Doorenbos et al. (2024) does.
 """
 
 import functools
@@ -24,17 +24,17 @@ from scipy.stats import norm
 
 from sanspec.spectra import grid
 
-LEAST_CORRELATION = 0.01  # lags beyond which the noise correlation stays below this are not kept
+LEAST_CORRELATION = 0.01  # noise correlation below which a lag is dropped
 _TAIL = 5.0  # reach of a Gaussian in standard deviations: 6e-7 of its weight lies beyond
 _TABLE_STEP = 1 / 512  # of the tabulated blurred edge [standard deviations]
 
 
 @dataclass(frozen=True)
 class Operator:
-    """What the spectra of a window share: row j of T weighs the native pixels from `origin[j]` on.
+    """The part of T that all spectra of a window share: row j weights the native pixels from `origin[j]` on.
 
-    edges: of the native pixels [Angstrom]; weights (pix, width): T itself where all spectra share it; where T
-    depends on the spectrum's own blur they are 0.
+    edges: of the native pixels [Angstrom]. weights (pix, width): T itself if it is `shared` by all spectra, zeros if it
+    depends on the blur of each spectrum.
     """
 
     edges: Float[np.ndarray, " edge"]
@@ -43,23 +43,8 @@ class Operator:
     shared: bool
 
 
-@dataclass(frozen=True)
-class Resampled:
-    """Spectra on the product grid.
-
-    flux (gal, pix): in the unit of the input, finite; ivar (gal, pix): of its noise, 0 = masked;
-    correlation (gal, lag, pix): of the noise of pixels p and p + 1 + lag, 0 where either is masked; coverage
-    (gal, pix): part of the weight that lay on good pixels.
-    """
-
-    flux: Float[np.ndarray, "gal pix"]
-    ivar: Float[np.ndarray, "gal pix"]
-    correlation: Float[np.ndarray, "gal lag pix"]
-    coverage: Float[np.ndarray, "gal pix"]
-
-
 def lags_needed(sigma: float) -> int:
-    """Lags of 1 A that hold every noise correlation above 1 % after smoothing by at most `sigma` [Angstrom].
+    """Number of 1 A lags with a noise correlation above 1 % after smoothing by at most `sigma` [Angstrom].
 
     White noise smoothed by a Gaussian has the correlation exp(-d^2 / 4 sigma^2) at distance d.
     """
@@ -71,7 +56,7 @@ def lags_needed(sigma: float) -> int:
 
 @functools.lru_cache(maxsize=8)
 def blurred(first: int, pixels: int, sigma_most: float) -> Operator:
-    """Operator for windows of `pixels` pixels from index `first`, with blurs of up to `sigma_most` [A]."""
+    """Operator for a window of `pixels` pixels from index `first`, with blurs of up to `sigma_most` [A]."""
     edges = grid.loglam_edges(first, pixels)
     bins, reach = grid.bin_edges(grid.WAVE), _TAIL * sigma_most
     origin = np.clip(np.searchsorted(edges, bins[:-1] - reach, side="right") - 1, 0, pixels - 1)
@@ -83,7 +68,7 @@ def blurred(first: int, pixels: int, sigma_most: float) -> Operator:
 def released(first: int, pixels: int, sigma: float) -> Operator:
     """Operator that rebins and then smooths by a sampled Gaussian of `sigma` [Angstrom], cut at 4 sigma.
 
-    It smooths rebinned pixels from beyond both ends of the product grid, so that no end is padded.
+    Rebinned pixels beyond both ends of the product grid take part, so that no padding is needed.
     """
     offsets, kernel = sampled_gaussian(sigma)
     wave = np.arange(grid.WAVE[0] + offsets[0], grid.WAVE[-1] + offsets[-1] + 0.5)
@@ -93,7 +78,7 @@ def released(first: int, pixels: int, sigma: float) -> Operator:
 
 
 def sampled_gaussian(sigma: float) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-    """Offsets and weights of a Gaussian of `sigma` pixels, sampled and cut at 4 sigma as the released one."""
+    """Offsets and weights of a Gaussian of `sigma` pixels, sampled and cut at 4 sigma as in the released code."""
     reach = round(4 * sigma)
     offsets = np.arange(-reach, reach + 1)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
@@ -101,7 +86,7 @@ def sampled_gaussian(sigma: float) -> tuple[Int[np.ndarray, " k"], Float[np.ndar
 
 
 def _overlaps(edges_in: np.ndarray, edges_out: np.ndarray) -> sparse.csr_array:
-    """(out, in): part of each output bin that each input bin covers."""
+    """Fraction of each output bin (rows) that each input bin (columns) covers."""
     cuts = np.unique(np.concatenate([edges_in, edges_out]))
     middle, width = 0.5 * (cuts[1:] + cuts[:-1]), np.diff(cuts)
     row = np.searchsorted(edges_out, middle) - 1
@@ -113,7 +98,7 @@ def _overlaps(edges_in: np.ndarray, edges_out: np.ndarray) -> sparse.csr_array:
 
 
 def _banded(edges: np.ndarray, matrix: sparse.csr_array) -> Operator:
-    """A sparse matrix with the weights of each row side by side."""
+    """A banded sparse matrix as an operator."""
     matrix.sort_indices()
     sizes = np.diff(matrix.indptr)
     origin = np.zeros(len(sizes), dtype=np.int64)
@@ -146,11 +131,11 @@ def _blurred_ramp(x, sigma, table):
 
 @numba.njit(cache=True, nogil=True)
 def _fill_band(blur, edges, wave_edges, table, origin, band, low, high):
-    """T of one spectrum: `band[j, m - origin[j]]` is what of blurred pixel m falls into bin j of the product.
+    """T of one spectrum: `band[j, m - origin[j]]` is the part of blurred pixel m that falls into product bin j.
 
-    A blurred pixel is what lies above its lower blurred edge less what lies above its upper one, an edge
-    having the mean variance of its two pixels: what a pixel loses there the next one gains, so T conserves
-    flux and constants both. Row j is not zero at places [low[j], high[j]).
+    A blurred pixel is the part above its lower blurred edge minus the part above its upper one. An edge has the mean
+    variance of its two pixels: what one pixel loses there the next one gains, so that T conserves flux and constants.
+    Row j is non-zero at places [low[j], high[j]).
     """
     native = len(blur)
     band[:] = 0.0
@@ -172,7 +157,7 @@ def _fill_band(blur, edges, wave_edges, table, origin, band, low, high):
 
 @numba.njit(cache=True, nogil=True)
 def _above(edge, variance, wave_edges, table, part):
-    """Bins [first, last) that a blurred edge divides, and in `part` what of each lies above it."""
+    """Bins [first, last) that a blurred edge divides; `part` gets the fraction of each that lies above it."""
     bins = len(wave_edges) - 1
     sigma, width = np.sqrt(variance), wave_edges[1] - wave_edges[0]
     first = min(max(int(np.floor((edge - _TAIL * sigma - wave_edges[0]) / width)), 0), bins)
@@ -195,27 +180,32 @@ def resample(
     operator: Operator,
     lags: int,
     threads: int | None = None,
-) -> Resampled:
+) -> tuple[
+    Float[np.ndarray, "gal pix"],
+    Float[np.ndarray, "gal pix"],
+    Float[np.ndarray, "gal lag pix"],
+    Float[np.ndarray, "gal pix"],
+]:
     """Spectra smoothed and resampled onto the product grid, with the covariance of their noise.
 
-    flux: any unit, finite; ivar: 0 = bad; blur: variance of each pixel's Gaussian [Angstrom^2] (`blurred`
-    only).
+    flux: any unit, finite; ivar: 0 = bad; blur: variance of the Gaussian of each pixel [Angstrom^2] (`blurred` only).
+    Returns flux (unit of the input, finite), its ivar (0 = masked), the noise correlation of pixels p and p + 1 + lag
+    (0 if either is masked), and the fraction of each pixel's weight that lay on good pixels.
     """
     count, pixels = len(flux), len(operator.origin)
-    planes = (np.zeros((count, pixels)) for _ in range(3))
-    result = Resampled(next(planes), next(planes), np.zeros((count, lags, pixels), np.float32), next(planes))
+    shapes = (count, pixels), (count, pixels), (count, lags, pixels), (count, pixels)
+    outputs = tuple(np.zeros(shape, np.float32 if len(shape) == 3 else np.float64) for shape in shapes)
 
     def work(rows: slice) -> None:
         inputs = (flux[rows], ivar[rows], blur[rows])
         shared = (operator.edges, grid.bin_edges(grid.WAVE), _edge_table(), operator.origin, operator.weights)
-        outputs = (result.flux[rows], result.ivar[rows], result.correlation[rows], result.coverage[rows])
-        _resample_rows(*inputs, *shared, operator.shared, *outputs)
+        _resample_rows(*inputs, *shared, operator.shared, *(output[rows] for output in outputs))
 
     threads = threads or numba.config.NUMBA_NUM_THREADS
     limits = np.linspace(0, count, threads + 1).astype(int)
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, [slice(a, b) for a, b in itertools.pairwise(limits)]))
-    return result
+    return outputs
 
 
 @numba.njit(cache=True, nogil=True)
@@ -253,7 +243,7 @@ def _resample_rows(
 
 @numba.njit(cache=True, nogil=True)
 def _apply_band(flux, variance, band, origin, low, high, out, coverage):
-    """T f / T g and T g of one spectrum; leaves in `band` the rows so normalised, bad pixels at zero."""
+    """T f / T g and T g of one spectrum; normalises the rows of `band` and sets bad pixels to zero."""
     for j in range(len(out)):
         good, total = 0.0, 0.0
         high[j] = min(high[j], len(flux) - origin[j])
