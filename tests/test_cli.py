@@ -27,20 +27,8 @@ def test_an_unknown_stage_is_one_line(capsys):
 
 
 def test_a_users_fault_is_one_line_and_exit_2():
-    command = [
-        sys.executable,
-        "-m",
-        "sanspec",
-        "match",
-        "--config",
-        "none.yaml",
-        "--out",
-        "a",
-        "--losses",
-        "b",
-        "--lost",
-        "c",
-    ]
+    options = "match --config none.yaml --out a --losses b --lost c"
+    command = [sys.executable, "-m", "sanspec", *options.split()]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "none.yaml" in done.stderr
 
