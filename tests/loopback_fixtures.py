@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 
 from loopback import survey
 from loopback_sky import SECRET, USERS, make
+from sanspec.archive import skyserver
 
 BINARIES = max(
     Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), default=None
@@ -26,8 +27,9 @@ def sky(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def loopback(sky):
-    """A loopback SDSS over the small sky, serving; one for each test, its account worth hiding."""
+def loopback(sky, monkeypatch):
+    """A running loopback SDSS over the small sky, one per test, with a password worth hiding; few, large slices."""
+    monkeypatch.setattr(skyserver, "SLICE_PLATES", 1000)
     with survey.opened(sky, users=USERS) as running, running.server:
         running.server.hang, running.server.retry_after, running.skyserver.per_minute = 1.5, 0, 100_000
         yield running

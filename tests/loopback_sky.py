@@ -107,7 +107,7 @@ def make(folder: Path, count: int = COUNT) -> Path:
 
 # --------------------------------------------------------------------------------------------------- settings
 
-HTTP = {"rate": 5000.0, "backoff": 0.01, "read_timeout": 10.0, "connect_timeout": 10.0}
+HTTP = {"rate": 5000.0, "backoff": 0.01, "read_timeout": 10.0}
 SECRET = "correct-horse-battery"  # long enough to be looked for in logs
 USERS = {"demo": SECRET, "1234567": SECRET}
 
@@ -117,7 +117,7 @@ def settings(base: str, folder: Path, **changes) -> config.Config:
     http = HTTP | changes.pop("http", {})
     own = {
         "services": survey.services(base) | changes.pop("services", {}), "http": http, "poll": 0.01,
-        "query_interval": 0.001, "slice_plates": 1000, "store": str(folder / "store"),
+        "query_interval": 0.001, "store": str(folder / "store"),
         "database": f"sqlite:///{folder}/survey.db",
     }  # fmt: skip
     return config.validate({"acquire": own | changes})

@@ -166,7 +166,7 @@ def test_a_deleted_product_costs_no_traffic(stage, asked, tmp_path, loopback):
 
 def test_too_many_failures_stop_the_chain(stage, asked, tmp_path, loopback, capsys):
     loopback.faults.add("spectrum", "html", times=9999, key="-0266-")
-    assert fetch(stage, tmp_path, http={"attempts": 2}, passes=1) == 2
+    assert fetch(stage, tmp_path, http={"attempts": 2}) == 2
     said = capsys.readouterr().err
     assert "did not arrive (most often: HTML page instead of FITS): run again" in said
     loopback.faults.script.clear()

@@ -113,7 +113,7 @@ def faulty(sky, tmp_path):
     command += ["--faults", 0.15, "--seed", 207, "--log", tmp_path / "requests.jsonl"]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
     assert "serving" in process.stderr.readline()
-    own = settings(f"http://127.0.0.1:{port}", tmp_path, inspect_frames=1)
+    own = settings(f"http://127.0.0.1:{port}", tmp_path)
     acquire = own.model_dump(mode="json")["acquire"]
     acquire |= {"store": "results/raw/sdss/store", "database": "sqlite:///results/raw/sdss/survey.db"}
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({"acquire": acquire | {"poll": 0.05}}))

@@ -2,17 +2,19 @@
 is one line.
 """
 
+import hashlib
 import json
 import logging
 
+import numpy as np
 import pytest
 
 from loopback_sky import SECRET, identity, patience, settings
 from sanspec import config
-from sanspec.archive import answers, casjobs, credentials, cubes
+from sanspec.archive import answers, casjobs, casjobs_rest, credentials, cubes
 from sanspec.archive import catalogue as source
-from sanspec.archive.casjobs import Desk
 from sanspec.archive.casjobs_rest import RestCasJobs
+from sanspec.archive.casjobs_run import CasJobsRun, name_table
 from sanspec.archive.casjobs_soap import SoapCasJobs
 from sanspec.archive.session import Session, Stopped
 from sanspec.database import catalogue, manifest, query
@@ -33,8 +35,10 @@ class Talk:
         self.service = client(self.session, self.settings, credentials.find(kind))
 
     def rows(self, engine, pairs, columns=("specObjID", "objID")):
-        blocks = source.by_job(self.service, self.session, engine, self.settings, pairs, columns)
-        return sum(map(len, blocks))
+        return sum(map(len, self.run(engine).rows(pairs, columns)))
+
+    def run(self, engine):
+        return CasJobsRun(self.service, engine, self.settings)
 
 
 @pytest.fixture(params=FORMS)
@@ -52,6 +56,7 @@ def engine(tmp_path):
 
 PAIRS = [(identity(n)["specobjid"], identity(n)["objid"]) for n in range(60)]
 PAIRS.sort()
+DIGEST = hashlib.sha256(np.asarray(PAIRS, "<u8").tobytes()).hexdigest()
 
 
 def passing(sky):
@@ -66,17 +71,17 @@ def passing(sky):
 
 
 def test_the_catalogue_arrives_whole(loopback, form, engine, tmp_path, sky):
-    talk = Talk(loopback, tmp_path, form, page=100)
+    talk = Talk(loopback, tmp_path, form)
     good = passing(sky)
     assert talk.rows(engine, PAIRS) == (good["as_printed"] | good["corrected"]).sum()
     assert (good["as_printed"] != good["corrected"]).sum() >= 3, "the forms differ"
 
 
-def test_pages_are_put_together(loopback, account, engine, tmp_path):
+def test_pages_are_put_together(loopback, account, engine, tmp_path, monkeypatch):
     one = Talk(loopback, tmp_path / "a", "casjobs").rows(engine, PAIRS)
-    talk = Talk(loopback, tmp_path / "b", "casjobs", page=100)
-    talk.settings.__dict__["page"] = 7  # frozen against users, not against this test
-    assert talk.rows(engine, PAIRS) == one
+    monkeypatch.setattr(casjobs_rest, "PAGE", 7)
+    assert Talk(loopback, tmp_path / "b", "casjobs").rows(engine, PAIRS) == one
+    assert len(list((tmp_path / "b").rglob("*.csv"))) > 5
 
 
 def test_without_a_list_every_object_is_asked_for(loopback, form, engine, tmp_path, sky):
@@ -137,13 +142,13 @@ def test_a_crash_between_intent_and_id_submits_nothing_twice(loopback, form, eng
         raise KeyboardInterrupt
 
     talk.service.submit = crash
-    desk = Desk(talk.service, talk.session, engine, talk.settings)
+    run = talk.run(engine)
     text = query.render("t1", None, 0.05, 0.15)
     with pytest.raises(KeyboardInterrupt):
-        desk.ensure_made("t1", text)
+        run.ensure_made("t1", text)
     assert manifest.read_job(engine, "t1").state == "intended"
     again = Talk(loopback, tmp_path, form)
-    Desk(again.service, again.session, engine, again.settings).ensure_made("t1", text)
+    again.run(engine).ensure_made("t1", text)
     assert len(loopback.casjobs.jobs) == 1 and manifest.read_job(engine, "t1").state == "finished"
 
 
@@ -161,11 +166,12 @@ def test_the_real_services_are_not_hurried():
     assert config.Config().acquire.poll >= 5 and config.Config().acquire.query_interval >= 1
 
 
-def test_looks_at_a_job_become_rarer(loopback, account, engine, tmp_path):
-    talk, waits = Talk(loopback, tmp_path, "casjobs", poll=1.0, poll_max=2.0), []
+def test_looks_at_a_job_become_rarer(loopback, account, tmp_path, monkeypatch):
+    monkeypatch.setattr(casjobs, "POLL_MAX", 2.0)
+    talk, waits = Talk(loopback, tmp_path, "casjobs", poll=1.0), []
     talk.session.sleep = waits.append
-    talk.service.look = lambda job: casjobs.Look(casjobs.FINISHED if len(waits) == 5 else 1)
-    assert Desk(talk.service, talk.session, engine, talk.settings).wait(7).status == casjobs.FINISHED
+    talk.service.look = lambda job: casjobs.JobStatus(casjobs.FINISHED if len(waits) == 5 else 1)
+    assert talk.service.wait(7).state == casjobs.FINISHED
     assert waits == [1.0, 1.5, 2.0, 2.0, 2.0]
 
 
@@ -268,7 +274,7 @@ def test_a_full_mydb_names_what_fills_it(loopback, form, engine, tmp_path):
 
 def test_a_table_of_that_name_is_not_dropped_unasked(loopback, form, engine, tmp_path):
     talk = Talk(loopback, tmp_path, form)
-    name = casjobs.name_table(talk.settings, "list", casjobs.digest_ids(PAIRS))
+    name = name_table(talk.settings, "list", DIGEST)
     owner = "demo" if form == "casjobs" else "1234567"
     loopback.database.upload(loopback.casjobs.mydb(owner), name, ["specObjID"], [["7"]])
     with pytest.raises(SanspecError, match=r"already has a table .* acquire\.replace"):
@@ -278,7 +284,7 @@ def test_a_table_of_that_name_is_not_dropped_unasked(loopback, form, engine, tmp
 
 def test_a_table_of_ours_that_is_not_whole_is_made_again(loopback, form, engine, tmp_path):
     talk = Talk(loopback, tmp_path, form)
-    name = casjobs.name_table(talk.settings, "list", casjobs.digest_ids(PAIRS))
+    name = name_table(talk.settings, "list", DIGEST)
     manifest.write_job(engine, name, purpose="upload", mytable=name, state="intended")
     owner = "demo" if form == "casjobs" else "1234567"
     loopback.database.upload(loopback.casjobs.mydb(owner), name, ["specObjID", "objID"], [["7", "8"]])
@@ -303,9 +309,9 @@ def test_a_list_kept_as_floats_is_noticed(loopback, form, engine, tmp_path, monk
 
 def test_a_wrong_query_is_told_in_the_databases_words(loopback, form, engine, tmp_path):
     talk = Talk(loopback, tmp_path, form)
-    desk = Desk(talk.service, talk.session, engine, talk.settings)
+    run = talk.run(engine)
     with pytest.raises(SanspecError, match="Invalid object name 'NoSuchTable'"):
-        desk.ensure_made("t", "SELECT a INTO mydb.t FROM NoSuchTable")
+        run.ensure_made("t", "SELECT a INTO mydb.t FROM NoSuchTable")
 
 
 @pytest.mark.parametrize("kind", ["429", "503", "500", "html", "truncated", "hang", "reset", "401", "short"])
@@ -326,7 +332,7 @@ def test_an_output_without_an_address_is_asked_for_again(loopback, account, engi
     loopback.casjobs.hide_output = 2
     assert Talk(loopback, tmp_path, "casjobs_soap").rows(engine, PAIRS) > 50
     loopback.casjobs.hide_output = 10_000
-    with pytest.raises(SanspecError, match="without saying where"):
+    with pytest.raises(SanspecError, match="without giving its address"):
         Talk(loopback, tmp_path / "x", "casjobs_soap").rows(engine, PAIRS)
 
 
@@ -350,12 +356,11 @@ def test_a_damaged_output_is_fetched_again(loopback, account, engine, tmp_path, 
 
 
 def test_a_document_type_is_refused(loopback, account, engine, tmp_path):
-    from sanspec.archive.casjobs_soap import _xml
     from sanspec.archive.session import Answer, Transient
 
     bomb = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><long>&b;</long>'
     with pytest.raises(Transient):
-        _xml(Answer(200, {}, bomb))
+        Talk(loopback, tmp_path, "casjobs_soap").service._parsed(Answer(200, {}, bomb))
 
 
 # ---------------------------------------------------------------------------------------------------- secrets

@@ -8,11 +8,12 @@ import pytest
 
 from loopback_sky import COUNT, image, patience, row, settings
 from sanspec.archive import cubes as source
-from sanspec.archive import download, place
+from sanspec.archive import place
 from sanspec.archive.session import Session
 from sanspec.database.query import NAMES
 from sanspec.errors import SanspecError
 from sanspec.physics.constants import PIXEL_SCALE
+from sanspec.store import digest as checksum
 from sanspec.survey import cubes, inspection
 
 pytest_plugins = "loopback_fixtures"
@@ -33,7 +34,7 @@ def test_a_remote_file_arrives_whole(acquire, sky):
     seen = []
     path, numbers = obtain(acquire(), seen.append)
     assert path.read_bytes() == (sky / "sdss.npz").read_bytes() and seen[-1] == numbers["bytes"]
-    assert numbers["cubes"] == COUNT and numbers["sha256"] == download.digest(sky / "sdss.npz")
+    assert numbers["cubes"] == COUNT and numbers["sha256"] == checksum(sky / "sdss.npz")
     assert numbers["compared"] is False, "and it says so"
 
 
@@ -99,7 +100,7 @@ def test_a_wrong_checksum_is_refused(acquire):
 
 
 def test_a_right_checksum_is_said_to_be_compared(acquire, sky):
-    digest = download.digest(sky / "sdss.npz")
+    digest = checksum(sky / "sdss.npz")
     assert obtain(acquire(cubes_sha256=digest))[1]["compared"] is True
 
 
@@ -177,7 +178,7 @@ def test_a_link_takes_the_place_of_a_link_alone(tmp_path):
 def test_two_processes_do_not_share_a_store(tmp_path):
     with (
         place.claimed(tmp_path),
-        pytest.raises(SanspecError, match="another sanspec works in"),
+        pytest.raises(SanspecError, match="another sanspec uses"),
         place.claimed(tmp_path),
     ):
         pass

@@ -16,7 +16,7 @@ from loopback import fields
 from loopback_sky import COUNT, identity, image, settings, write_settings
 from sanspec import store
 from sanspec.__main__ import main
-from sanspec.archive import frames, jpeg
+from sanspec.archive import frames
 from sanspec.archive.frames import Frames, Place
 from sanspec.archive.session import Refused, Session
 from sanspec.archive.skyserver import SkyServer
@@ -201,7 +201,7 @@ def test_the_stage_cuts_what_is_asked_for(loopback, tmp_path):
         assert len(member) == 2 and labels.read(0, 2)["objID"].tolist() == rows[:2]
         assert abs(member.read(1, 1)[0, ..., 2].sum() / image(9)[..., 2].sum() - 1) < 0.05
     for objid in rows[:2]:
-        assert jpeg.decode((tmp_path / "jpeg" / f"{objid}.jpeg").read_bytes()).shape == (64, 64, 3)
+        assert frames.decode_jpeg((tmp_path / "jpeg" / f"{objid}.jpeg").read_bytes()).shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize(
@@ -238,8 +238,8 @@ def picture(loopback, tmp_path):
 
     def fetch(ra, dec):
         with Session(acquire.http) as session:
-            jpeg.fetch(session, acquire, ra, dec, tmp_path / "p.jpeg")
-        return jpeg.decode((tmp_path / "p.jpeg").read_bytes())
+            frames.fetch_jpeg(session, acquire, ra, dec, tmp_path / "p.jpeg")
+        return frames.decode_jpeg((tmp_path / "p.jpeg").read_bytes())
 
     return fetch
 
@@ -267,7 +267,7 @@ def test_recorded_cutouts_are_read(real_data):
     assert len(files) == 9
     for path in files:
         try:
-            assert jpeg.decode(path.read_bytes()).shape == (64, 64, 3)
+            assert frames.decode_jpeg(path.read_bytes()).shape == (64, 64, 3)
         except ValueError:  # some were recorded at another size: told, not taken
             continue
 
@@ -276,7 +276,7 @@ def test_recorded_cutouts_are_read(real_data):
 
 
 def inspect(loopback, tmp_path, sky, cube_file):
-    config = write_settings(tmp_path / "c.yaml", loopback.base, inspect_frames=2)
+    config = write_settings(tmp_path / "c.yaml", loopback.base)
     files = ["--cubes", cube_file, "--catalogue", sky / "catalogue.csv", "--out", tmp_path / "i.json"]
     code = main(["inspect", "--config", str(config), *map(str, files)])
     return code, store.read_json(tmp_path / "i.json")

@@ -15,7 +15,8 @@ from astropy.io import fits
 from loopback import files
 from loopback.server import HTML
 from loopback_sky import COUNT, identity, patience, row, settings, spectrum
-from sanspec.archive import answers, download, sas
+from sanspec import store
+from sanspec.archive import answers, sas
 from sanspec.archive.sas import Sas, Wanted
 from sanspec.archive.session import Refused, Session
 from sanspec.archive.sparcl import Sparcl
@@ -249,14 +250,14 @@ def test_a_full_disk_stops_the_run(client, monkeypatch):
 def test_digests_are_of_the_bytes_that_stand_there(client):
     source, folder = client()
     outcome = fetch(source, folder, 5)[0]
-    assert outcome.sha256 == download.digest(folder / wanted(5).file)
+    assert outcome.sha256 == store.digest(folder / wanted(5).file)
 
 
 # ----------------------------------------------------------------------------------------------------- SPARCL
 
 
 def test_sparcl_gives_files_of_the_same_form(client, sky):
-    source, folder = client(Sparcl, sparcl_batch=7)
+    source, folder = client(Sparcl)
     outcomes = fetch(source, folder, *range(5))
     assert {one.state for one in outcomes} == {"done"} and {one.source for one in outcomes} == {"sparcl"}
     for number in range(5):
@@ -272,7 +273,7 @@ def test_sparcl_gives_files_of_the_same_form(client, sky):
 
 
 def test_sparcl_is_asked_for_many_at_once(client, loopback):
-    source, folder = client(Sparcl, sparcl_batch=20)
+    source, folder = client(Sparcl)
     fetch(source, folder, *range(20))
     assert len(loopback.server.requests) == 3, "fields, find, spectra"
 
@@ -308,11 +309,11 @@ def survey(loopback, tmp_path, sky):
         catalogue.replace_catalogue(engine, blocks)
         manifest.list_downloads(engine)
 
-        def run(sources=(Sas,), passes=3, states=("pending", "failed"), pack=False, **changes):
+        def run(sources=(Sas,), states=("pending", "failed"), pack=False, **changes):
             acquire = settings(loopback.base, tmp_path, **changes).acquire
             with Session(acquire.http) as session:
                 made = [kind(session, acquire) for kind in sources]
-                return Transfer(engine, session, tmp_path / "spectra", pack).run(made, passes, states)
+                return Transfer(engine, session, tmp_path / "spectra", pack).run(made, states)
 
         run.engine, run.folder = engine, tmp_path / "spectra"
         yield run
@@ -377,7 +378,7 @@ def test_a_users_fault_in_a_thread_stops_the_run_and_keeps_what_came(survey, loo
     loopback.server.retry_after = 7200
     loopback.faults.add("spectrum", "503", key=Path(wanted(59).file).name)
     with pytest.raises(SanspecError, match="come back in 120 min"):
-        survey(http={"retry_after_max": 1.0, "connections": 1})
+        survey(http={"connections": 1})
     counts = manifest.count_downloads(survey.engine)
     assert counts["done"] > 0 and counts["done"] + counts["pending"] == COUNT
 
@@ -485,7 +486,7 @@ def test_the_chain_reads_packed_spectra_as_it_reads_files(survey, sky):
     assert warn.tolist() == [1], "one plate that cannot be read costs its rows alone"
 
 
-def test_a_refusal_without_a_status_keeps_its_words():
-    outcome = sas.refused(wanted(1), Refused("timeout (6 tries)"), "sas")
+def test_a_refusal_without_a_status_keeps_its_words(client):
+    outcome = client()[0]._refused(wanted(1), Refused("timeout (6 tries)"))
     assert (outcome.state, outcome.reason, outcome.attempts) == ("failed", "timeout", 6)
     assert row(1, np.ones((64, 64, 5), np.float32)).keys() == set(NAMES)

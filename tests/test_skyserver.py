@@ -16,6 +16,7 @@ from astropy.table import Table
 from loopback_sky import identity, patience, settings
 from sanspec.archive import answers
 from sanspec.archive import catalogue as source
+from sanspec.archive import skyserver as slices
 from sanspec.archive.answers import SqlError, TooLarge
 from sanspec.archive.session import Session
 from sanspec.archive.skyserver import SkyServer
@@ -64,32 +65,36 @@ def test_a_query_gives_its_rows(ask):
     )
 
 
-def test_slices_hold_every_object_once_and_exactly(ask, tmp_path, sky):
-    found, parts = whole(ask(slice_plates=100), tmp_path / "s", first=200, last=800)
+def test_slices_hold_every_object_once_and_exactly(ask, tmp_path, sky, monkeypatch):
+    monkeypatch.setattr(slices, "SLICE_PLATES", 100)
+    found, parts = whole(ask(), tmp_path / "s", first=200, last=800)
     expected = everything(sky)
     assert len(parts) == 7 and found["specObjID"].tolist() == expected["specObjID"].tolist()
     same = [name for name in query.NAMES if name != "flags_r"]
     pd.testing.assert_frame_equal(found[same], expected[same], check_exact=True)
 
 
-def test_columns_are_spread_over_short_queries(ask, loopback, tmp_path):
+def test_columns_are_spread_over_short_queries(ask, loopback, tmp_path, monkeypatch):
     one, _ = whole(ask(), tmp_path / "a", first=260, last=800)
     before = len(loopback.server.requests)
-    several, _ = whole(ask(query_length=1000), tmp_path / "b", first=260, last=800)
+    monkeypatch.setattr(slices, "MAX_LENGTH", 1000)
+    several, _ = whole(ask(), tmp_path / "b", first=260, last=800)
     sent = [one["path"] for one in list(loopback.server.requests)[before:]]
     assert several.equals(one) and len(sent) >= 2
     assert all(len(path.partition("?")[2]) <= 1000 for path in sent)
 
 
-def test_an_answer_with_too_many_rows_is_halved(ask, tmp_path, sky):
-    found, parts = whole(ask(query_rows=25), tmp_path / "s", first=260, last=800)
+def test_an_answer_with_too_many_rows_is_halved(ask, tmp_path, sky, monkeypatch):
+    monkeypatch.setattr(slices, "MAX_ROWS", 25)
+    found, parts = whole(ask(), tmp_path / "s", first=260, last=800)
     assert len(parts) > 3 and len(found) == len(everything(sky)) == found["specObjID"].nunique()
 
 
-def test_halved_slices_are_remembered(ask, loopback, tmp_path):
-    whole(ask(query_rows=25), tmp_path / "s", first=260, last=800)
+def test_halved_slices_are_remembered(ask, loopback, tmp_path, monkeypatch):
+    monkeypatch.setattr(slices, "MAX_ROWS", 25)
+    whole(ask(), tmp_path / "s", first=260, last=800)
     before = len(loopback.server.requests)
-    found, _ = whole(ask(query_rows=25), tmp_path / "s", first=260, last=800)
+    found, _ = whole(ask(), tmp_path / "s", first=260, last=800)
     assert len(found) == 60 and len(loopback.server.requests) == before, "all of it from disk"
 
 
@@ -106,7 +111,7 @@ def test_a_query_that_runs_too_long_is_halved(ask, loopback, tmp_path, monkeypat
 
     monkeypatch.setattr(loopback.database, "run", slow)
     found, parts = whole(ask(), tmp_path / "s", first=260, last=800)
-    assert len(found) == 60 and max(part.last - part.first for part in parts) <= 20
+    assert len(found) == 60 and max(last - first for first, last in parts) <= 20
 
 
 def loopback_fault(words):
@@ -115,21 +120,25 @@ def loopback_fault(words):
     return SqlFault(words)
 
 
-def test_one_plate_that_is_too_much_ends_the_run(ask, tmp_path):
+def test_one_plate_that_is_too_much_ends_the_run(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr(slices, "MAX_ROWS", 10)
     with pytest.raises(SanspecError, match=r"cuts even plate .* short.*CasJobs"):
-        whole(ask(query_rows=10), tmp_path / "s", first=260, last=800)
+        whole(ask(), tmp_path / "s", first=260, last=800)
 
 
 def test_queries_keep_their_distance(ask, loopback):
     skyserver, begun = ask(query_interval=0.05), time.monotonic()
     for _ in range(4):
         skyserver.ask(ASK, (*PAIR, TOTAL))
-    assert time.monotonic() - begun >= 3 * 0.05 and skyserver._next >= begun + 4 * 0.05
+    assert (
+        time.monotonic() - begun >= 3 * 0.05 and min(skyserver._session._next_of.values()) >= begun + 4 * 0.05
+    )
 
 
-def test_a_throttle_message_is_waited_out(ask, loopback):
+def test_a_throttle_message_is_waited_out(ask, loopback, monkeypatch):
+    monkeypatch.setattr(answers, "THROTTLE_WAIT", 0.05)
     loopback.faults.add("sql", "throttle", times=2)
-    assert len(ask(http={"backoff_max": 0.05}).ask(ASK, (*PAIR, TOTAL))) == 30
+    assert len(ask().ask(ASK, (*PAIR, TOTAL))) == 30
     assert len(loopback.server.requests) == 3
 
 

@@ -95,10 +95,6 @@ rule sdss_inspect:
     retries: 3
     conda:
         "../../envs/base.yaml"
-    params:
-        settings=lambda wildcards: RUNS["main"].acquire.model_dump(
-            mode="json", include={"inspect_cubes", "inspect_frames"}
-        ),
     shell:
         "python -m sanspec inspect --config results/main/config.yaml --cubes {input.cubes}"
         " --catalogue {input.catalogue} --out {output} 2>&1 | tee {log}"

@@ -1,6 +1,6 @@
-"""What a SQL service sent: rows read strictly, and its several ways of saying no told apart.
+"""Answers of SQL services: rows read strictly, and the several forms of an error told apart.
 
-SkyServer and CasJobs answer errors as JSON, as HTML with status 200, or as a CSV with one column
+SkyServer and CasJobs report errors as JSON, as HTML with status 200, or as CSV with the single column
 `error_message`.
 """
 
@@ -8,12 +8,12 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
-from sanspec.archive.session import Refused, Session, Transient
+from sanspec.archive.session import Answer, Refused, Transient
 from sanspec.database.query import COLUMNS, END, TOTAL, TOTAL_FROM, Column
 from sanspec.errors import SanspecError
 
@@ -25,15 +25,15 @@ THROTTLE_WAIT = 60.0  # seconds: SkyServer counts queries per minute
 
 
 class TooLarge(Exception):
-    """The service cut the query short: too many rows or too long a run."""
+    """The service cut the query short: too many rows, or it ran for too long."""
 
 
 class SqlError(Refused):
-    """The database's own complaint about a query."""
+    """The database's own error message about a query."""
 
 
 def text_of(body: bytes, limit: int = 300) -> str:
-    """What an error body says, in one line: of JSON, of an ASP.NET exception, or of an HTML page."""
+    """The message of an error body in one line: from JSON, an ASP.NET exception, or an HTML page."""
     text = body.decode("utf-8", "replace")
     try:
         found = json.loads(text)
@@ -48,18 +48,20 @@ def text_of(body: bytes, limit: int = 300) -> str:
     return " ".join(text.split())[:limit]
 
 
-def is_database_error(body: bytes) -> bool:
-    """Whether an HTTP 500 holds the database's words, which a later try does not change."""
-    start = body[:4000]
-    return b"System.Exception" in start or b"ErrorMessage" in start or b"Error Message" in start
+def is_database_error(
+    answer: Answer, marks: Sequence[bytes] = (b"System.Exception", b"ErrorMessage", b"Error Message")
+) -> bool:
+    """Whether an HTTP 500 carries the database's own message, which another try would not change."""
+    return answer.status == 500 and any(mark in answer.body[:4000] for mark in marks)
 
 
-def complain(status: int, body: bytes) -> None:
-    """Raise what an answer of another status than 200 means: SqlError, or TooLarge for a time limit."""
-    words = text_of(body) or f"HTTP {status}"
-    if _TIMED_OUT.search(words):
-        raise TooLarge(words)
-    raise SqlError(words, status)
+def complain(message: str, status: int = 0) -> None:
+    """Raise what an error message means: a throttled service, a time limit, or an error of the query itself."""
+    if "queries allowed per minute" in message:
+        raise Transient("throttled: 60 queries a minute", THROTTLE_WAIT)
+    if _TIMED_OUT.search(message):
+        raise TooLarge(message[:300])
+    raise SqlError(message[:300], status)
 
 
 def read(
@@ -67,22 +69,22 @@ def read(
 ) -> Iterator[pd.DataFrame]:
     """Rows of a CSV answer in blocks, typed: ids uint64, integers and reals float64 (NULL is NaN), text str.
 
-    columns: what was asked for, its guard (`query.END` or `query.TOTAL`) last; the guard is checked and
-    dropped. Raises Transient for a throttle message, an HTML page or an answer cut short; SqlError for the
-    service's complaint; SanspecError where the columns are not those asked for or an id has been rounded.
+    columns: those requested, with the guard (`query.END` or `query.TOTAL`) last, which is checked and dropped.
+    An answer without rows gives one empty table. Raises Transient for a throttled query, an HTML page or an answer
+    cut short; SqlError for the service's error; SanspecError for other columns or an id that has been rounded.
     """
     *columns, guard = columns if columns[-1] in (END, TOTAL) else (*columns, None)
     rows = csv.reader(_body(lines))
+    held: list[list[str]] = []
+    total, count = None, 0
     try:
         header = next(rows, None)
         first = next(rows, None) if header == ["error_message"] else None
         places = _places(header, first, [*columns, guard] if guard else columns)
         last = places.pop() if guard else -1
-        held: list[list[str]] = []
-        total, count = None, 0
         for row in rows:
             if len(row) != len(header) or (guard is END and row[last] != "end"):
-                raise Transient("answer cut short: a row breaks off")
+                raise Transient("answer cut short: incomplete row")
             total, count = row[last] if guard is TOTAL else None, count + 1
             held.append(row)
             if len(held) == block:
@@ -91,87 +93,48 @@ def read(
     except csv.Error as fault:
         raise Transient(f"not CSV: {fault}") from None
     if total is not None and total.strip() != str(TOTAL_FROM + count):
-        raise Transient("answer cut short: rows are missing")
-    if held:
+        raise Transient("answer cut short: missing rows")
+    if held or not count:
         yield _typed(held, places, columns)
 
 
 def read_text(text: str, columns: Sequence[Column] = COLUMNS) -> pd.DataFrame:
-    """Every row of an answer held in memory; no rows give an empty table with the columns."""
-    blocks = list(read(io.StringIO(text, newline=""), columns))
-    plain = [column for column in columns if column not in (END, TOTAL)]
-    return pd.concat(blocks, ignore_index=True) if blocks else _typed([], range(len(plain)), plain)
-
-
-COUNT = "SELECT COUNT(DISTINCT specObjID) as n, 'end' as fin FROM MyDB.{}"
-
-
-def count_in(session: Session, ask: Callable[[], str]) -> int:
-    """The number that a `COUNT` query answers, asked again where the answer was cut short."""
-
-    def once() -> int:
-        """One try."""
-        found = re.fullmatch(r"[^\n]*\n\"?(\d+)\"?,\"?end\"?", ask().strip().replace("\r", ""))
-        if found is None:
-            raise Transient("answer cut short: no number")
-        return int(found[1])
-
-    return session.retry(once)
-
-
-ROW = "SELECT TOP 1 {}, 'end' as fin FROM MyDB.{} WHERE specObjID = {}"
-
-
-def row_in(session: Session, ask: Callable[[], str], names: Sequence[str]) -> tuple[int, ...]:
-    """The ids that a `ROW` query answers, exact; none where they have been rounded."""
-    columns = [*(Column(name, name, "id") for name in names), END]
-
-    def once() -> tuple[int, ...]:
-        """One try."""
-        text = ask()
-        try:
-            frame = read_text(text, columns)
-        except SanspecError:
-            return ()
-        if not len(frame):
-            raise Transient("answer cut short: no row")
-        return tuple(int(frame[name][0]) for name in names)
-
-    return session.retry(once)
+    """All rows of an answer held in memory; without rows an empty table with the columns."""
+    return pd.concat(read(io.StringIO(text, newline=""), columns), ignore_index=True)
 
 
 def _body(lines: Iterable[str]) -> Iterator[str]:
-    """Lines without SkyServer's `#Table1`; raises where the answer is a page or a second table follows."""
+    """Lines without SkyServer's `#Table1`. Raises where they are not CSV, or hold a second table."""
     begun = False
     for line in lines:
-        if not begun and not line.strip():
+        if not line.strip():
             continue
-        if not begun and line.lstrip().startswith(("<", "{")):
-            raise Transient(
-                "HTML page with status 200" if line.lstrip().startswith("<") else "JSON where CSV was due"
-            )
+        if not begun and line.lstrip().startswith("<"):
+            raise Transient("HTML page with status 200")
+        if not begun and line.lstrip().startswith("{"):
+            raise Transient("JSON instead of CSV")
         begun = True
-        if line.startswith("#Table"):
-            if line.strip() != "#Table1":
-                raise SqlError("the service sent several tables")
-            continue
-        if line.strip():
+        if not line.startswith("#Table"):
             yield line
+        elif line.strip() != "#Table1":
+            raise SqlError("the service sent several tables")
 
 
 def _places(header: list[str] | None, first: list[str] | None, columns: Sequence[Column]) -> list[int]:
-    """Where each column stands in a row."""
+    """Index in a row of each column. `first`: the row below a header that announces an error message."""
     if header is None:
         raise Transient("empty answer")
     if header == ["error_message"]:
-        _refuse(" ".join(first or []))
+        complain(" ".join(first or []))
     names = [(_TYPED.fullmatch(name) or (name, name))[1].strip().lower() for name in header]
-    twice = sorted({name for name in names if names.count(name) > 1})
     wanted = [column.name.lower() for column in columns]
-    missing, unknown = [name for name in wanted if name not in names], [n for n in names if n not in wanted]
-    if twice or missing or unknown:
-        parts = (("twice", twice), ("missing", missing), ("unknown", unknown))
-        found = "; ".join(f"{word}: {', '.join(names)}" for word, names in parts if names)
+    faults = {
+        "twice": sorted({name for name in names if names.count(name) > 1}),
+        "missing": [name for name in wanted if name not in names],
+        "unknown": [name for name in names if name not in wanted],
+    }
+    found = "; ".join(f"{word}: {', '.join(names)}" for word, names in faults.items() if names)
+    if found:
         raise SanspecError(
             f"the catalogue's columns are not those of the query ({found}): name each column once, as "
             "`sanspec query --show corrected` does"
@@ -179,42 +142,25 @@ def _places(header: list[str] | None, first: list[str] | None, columns: Sequence
     return [names.index(name) for name in wanted]
 
 
-def _refuse(message: str) -> None:
-    """Raise what SkyServer's `error_message` means."""
-    if "queries allowed per minute" in message:
-        raise Transient("throttled: 60 queries a minute", THROTTLE_WAIT)
-    if _TIMED_OUT.search(message):
-        raise TooLarge(message[:300])
-    raise SqlError(message[:300])
-
-
 def _typed(rows: list[list[str]], places: Sequence[int], columns: Sequence[Column]) -> pd.DataFrame:
-    """Rows of text as columns of their kinds."""
-    converted = {"id": _ids, "int": _numbers, "real": _numbers, "text": _texts}
-    return pd.DataFrame(
-        {c.name: converted[c.kind]([row[at] for row in rows], c.name) for c, at in zip(columns, places)}
-    )
+    """Rows of text as typed columns."""
+    return pd.DataFrame({c.name: _values([row[at] for row in rows], c) for c, at in zip(columns, places)})
 
 
-def _ids(values: list[str], name: str) -> np.ndarray:
-    """64-bit ids from digits alone: anything else has been through a float."""
-    for value in values:
-        if not _ID.fullmatch(value) or int(value) >= 1 << 64:
-            raise SanspecError(
-                f"column {name} holds {value!r}: an id is a whole number of at most 20 digits; a "
-                "spreadsheet or a float column has rounded it: fetch the table again and keep ids as text"
-            )
-    return np.array([int(value) for value in values], dtype=np.uint64)
-
-
-def _numbers(values: list[str], name: str) -> np.ndarray:
-    """Numbers, NULL as NaN."""
+def _values(texts: list[str], column: Column) -> np.ndarray | pd.Series:
+    """One column: exact 64-bit ids, numbers with NULL as NaN, or stripped text with NULL as the empty string."""
+    if column.kind == "id":
+        for text in texts:
+            if not _ID.fullmatch(text) or int(text) >= 1 << 64:
+                raise SanspecError(
+                    f"column {column.name} holds {text!r}: an id is a whole number of at most 20 digits; a "
+                    "spreadsheet or a float column has rounded it: fetch the table again and keep ids as text"
+                )
+        return np.array([int(text) for text in texts], dtype=np.uint64)
+    texts = ["" if text.strip() in _NULLS else text.strip() for text in texts]
+    if column.kind == "text":
+        return pd.Series(texts, dtype="str")
     try:
-        return np.array([np.nan if value.strip() in _NULLS else float(value) for value in values])
+        return np.array([float(text or "nan") for text in texts])
     except ValueError as fault:
-        raise Transient(f"column {name} is not numeric: {fault}") from None
-
-
-def _texts(values: list[str], name: str) -> pd.Series:
-    """Text without padding, NULL as the empty string."""
-    return pd.Series(["" if value.strip() in _NULLS else value.strip() for value in values], dtype="str")
+        raise Transient(f"column {column.name} is not numeric: {fault}") from None

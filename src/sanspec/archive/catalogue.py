@@ -1,4 +1,4 @@
-"""The catalogue by whichever service the settings and the credentials allow, as blocks of rows."""
+"""The catalogue from the service that the settings and the credentials allow, as blocks of rows."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -9,100 +9,66 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Engine
 
-from sanspec.archive import answers, casjobs, credentials
-from sanspec.archive.casjobs import Desk, Ids, Service
+from sanspec.archive import credentials
+from sanspec.archive.casjobs import Ids
 from sanspec.archive.casjobs_rest import RestCasJobs
+from sanspec.archive.casjobs_run import CasJobsRun, name_table
 from sanspec.archive.casjobs_soap import SoapCasJobs
 from sanspec.archive.session import Refused, Session
 from sanspec.archive.skyserver import SkyServer
 from sanspec.config import Acquire
 from sanspec.database import query
-from sanspec.database.query import TABLE
 from sanspec.errors import SanspecError
 
 log = logging.getLogger(__name__)
 
+_CASJOBS = {"casjobs": ("sciserver", RestCasJobs), "casjobs_soap": ("casjobs", SoapCasJobs)}
+
 
 def choose(settings: Acquire) -> str:
-    """casjobs, casjobs_soap or skyserver: what is asked for, or what there are credentials for."""
+    """casjobs, casjobs_soap or skyserver: the one in the settings, or one for which there are credentials."""
     if settings.service != "auto":
         return settings.service
-    if credentials.find("sciserver"):
-        return "casjobs"
-    return "casjobs_soap" if credentials.find("casjobs") else "skyserver"
+    return next((name for name, (kind, _) in _CASJOBS.items() if credentials.find(kind)), "skyserver")
 
 
 def rows(
     session: Session, engine: Engine, settings: Acquire, pairs: Ids, columns: tuple[str, ...]
 ) -> Iterator[pd.DataFrame]:
-    """Rows that pass either form of the query, of the objects in `pairs` (none: of all), in blocks.
+    """Rows that pass either form of the query, of the objects in `pairs` (empty: of all), in blocks.
 
-    columns: names of the ids in `pairs`. Raises SanspecError where the service cannot be had.
+    columns: names of the ids in `pairs`. Raises SanspecError where the service is unavailable or lacks credentials.
     """
     service = choose(settings)
     log.info("the catalogue comes from %s", service)
     try:
         if service == "skyserver":
             yield from _anonymous(session, settings, pairs)
-        else:
-            yield from by_job(_service(service, session, settings), session, engine, settings, pairs, columns)
+            return
+        kind, client = _CASJOBS[service]
+        found = credentials.find(kind)
+        if found is None:
+            prefix = f"SANSPEC_{kind.upper()}"
+            raise SanspecError(
+                f"acquire.service is {service}, but there are no credentials: set "
+                f"{prefix}_{credentials.SERVICES[kind][0]} and {prefix}_PASSWORD, or acquire.service: skyserver"
+            )
+        yield from CasJobsRun(client(session, settings, found), engine, settings).rows(pairs, columns)
     except Refused as fault:
-        raise casjobs.as_user_fault(fault, service) from None
-
-
-def _service(name: str, session: Session, settings: Acquire) -> Service:
-    """CasJobs in one of its forms. Raises SanspecError where there are no credentials for it."""
-    kind, client = {"casjobs": ("sciserver", RestCasJobs), "casjobs_soap": ("casjobs", SoapCasJobs)}[name]
-    found = credentials.find(kind)
-    if found is None:
-        word = credentials.SERVICES[kind][0]
-        raise SanspecError(
-            f"acquire.service is {name}, but there are no credentials: set SANSPEC_{kind.upper()}_{word} and "
-            f"SANSPEC_{kind.upper()}_PASSWORD, or acquire.service: skyserver"
-        )
-    return client(session, settings, found)
-
-
-def by_job(
-    service: Service,
-    session: Session,
-    engine: Engine,
-    settings: Acquire,
-    pairs: Ids,
-    columns: tuple[str, ...],
-) -> Iterator[pd.DataFrame]:
-    """Upload, submit, wait, fetch."""
-    desk = Desk(service, session, engine, settings)
-    sample = None
-    if len(pairs):
-        sample = casjobs.name_table(settings, "list", casjobs.digest_ids(pairs))
-        desk.ensure_uploaded(sample, pairs, columns)
-    text = query.render("{table}", sample, settings.z_min, settings.z_max, best="objID" not in columns)
-    table = casjobs.name_table(settings, "query", text)
-    desk.ensure_made(table, text.replace("{table}", table))
-    folder = settings.store / "catalogue" / table
-    count, found = service.count(table), 0
-    for path in service.fetch(table, folder):  # whole before the first row is handed on
-        with path.open(newline="") as file:
-            for block in answers.read(file, TABLE):
-                found += len(block)
-                yield block
-    if found < count:
-        raise SanspecError(
-            f"CasJobs: {found} of {count} rows of MyDB.{table} arrived: remove {folder} and run again"
-        )
+        raise fault.explain(service) from None
 
 
 def _anonymous(session: Session, settings: Acquire, pairs: Ids) -> Iterator[pd.DataFrame]:
-    """Slice by slice; the list is applied here, as only CasJobs takes one."""
+    """Rows from SkyServer, plate range by plate range; the list is applied here, since only CasJobs accepts one."""
     wanted = np.asarray([pair[0] for pair in pairs], dtype=np.uint64)
     parts = (settings.services.skyserver, f"{settings.z_min}-{settings.z_max}", ",".join(query.NAMES))
-    folder = settings.store / "catalogue" / casjobs.name_table(settings, "slices", *parts)
+    folder = settings.store / "catalogue" / name_table(settings, "slices", *parts)
     skyserver = SkyServer(session, settings)
-    for part in skyserver.fetch(folder):
-        block = skyserver.slice(part, folder)
-        good = [query.passes(block, form, settings.z_min, settings.z_max) for form in query.FORMS]
-        use = good[0] | good[1]
+    for plates in skyserver.fetch(folder):
+        block = skyserver.slice(plates, folder)
+        use = np.zeros(len(block), bool)
+        for form in query.FORMS:
+            use |= query.passes(block, form, settings.z_min, settings.z_max)
         if len(pairs):
             use &= np.isin(block["specObjID"].to_numpy(np.uint64), wanted)
         yield block[use].reset_index(drop=True)
@@ -110,7 +76,7 @@ def _anonymous(session: Session, settings: Acquire, pairs: Ids) -> Iterator[pd.D
 
 @dataclass
 class Chooser:
-    """Rows of one form of the query, each object once, and how the two forms differ."""
+    """Selects the rows of one form of the query, each object once, and counts how the two forms differ."""
 
     form: str
     z_min: float
@@ -123,7 +89,10 @@ class Chooser:
     def choose(self, blocks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         """The rows of `form`."""
         for block in blocks:
-            fresh = np.array([self._is_new(int(key)) for key in block["specObjID"]], dtype=bool)
+            fresh = np.zeros(len(block), bool)
+            for at, key in enumerate(block["specObjID"].tolist()):
+                fresh[at] = key not in self._seen
+                self._seen.add(key)
             self.counts["repeated"] += int((~fresh).sum())
             block = block[fresh]
             good = {form: query.passes(block, form, self.z_min, self.z_max) for form in query.FORMS}
@@ -132,36 +101,23 @@ class Chooser:
             self.counts["both"] += int((good["as_printed"] & good["corrected"]).sum())
             yield block[good[self.form]]
 
-    def _is_new(self, key: int) -> bool:
-        """Whether an id comes up for the first time."""
-        known = key in self._seen
-        self._seen.add(key)
-        return not known
-
     def report(self) -> dict[str, int]:
-        """Objects by form, and those that only one form has."""
+        """Numbers of objects by form, and of those that only one form has."""
         both = self.counts["both"]
-        only = {f"only_{form}": self.counts[form] - both for form in query.FORMS}
-        return self.counts | only
+        return self.counts | {f"only_{form}": self.counts[form] - both for form in query.FORMS}
 
 
 def write_csv(path: Path, blocks: Iterable[pd.DataFrame]) -> int:
-    """A catalogue as CasJobs writes it: ids in full, integers without a point, NULL as null; its rows."""
+    """Write a catalogue as CasJobs does, with exact ids, whole integers, and NULL as null; the number of rows."""
+    whole = {"id": "UInt64", "int": "Int64"}
+    kinds = {c.name: whole[c.kind] for c in query.COLUMNS if c.kind in whole}
+    texts = [column.name for column in query.COLUMNS if column.kind == "text"]
     count = 0
-    kinds = {column.name: column.kind for column in query.COLUMNS}
     with path.open("w") as file:
         file.write(",".join(query.NAMES) + "\n")
         for block in blocks:
-            texts = [[_cell(value, kinds[name]) for value in block[name].tolist()] for name in query.NAMES]
-            file.writelines(",".join(row) + "\n" for row in zip(*texts))
+            block = block[list(query.NAMES)].astype(kinds)
+            block[texts] = block[texts].fillna("")
+            block.to_csv(file, header=False, index=False, na_rep="null")
             count += len(block)
     return count
-
-
-def _cell(value, kind: str) -> str:
-    """One value."""
-    if value is None or value != value or value == "":
-        return "" if kind == "text" else "null"
-    if kind == "text":
-        return f'"{value}"' if "," in value else value
-    return str(int(value)) if kind in ("id", "int") else repr(float(value))

@@ -1,7 +1,7 @@
-"""Image cubes of any SDSS galaxy, cut from the survey's calibrated frames by their WCS.
+"""Images of any SDSS galaxy: cubes cut from the survey's calibrated frames, and SkyServer's colour JPEGs.
 
-A cutout has 64 x 64 pixels of 0.396 arcsec, north up and east to the left, in nanomaggies a pixel: the
-layout of the cube file. Frames are kept, as several galaxies share one.
+A cube has 64 x 64 pixels of 0.396 arcsec, north up and east to the left, in nanomaggies per pixel: the layout of the
+cube file. Frames are kept, since several galaxies share one.
 """
 
 import bz2
@@ -14,10 +14,12 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 from jaxtyping import Float
+from PIL import Image, UnidentifiedImageError
 from reproject import reproject_interp
 
+from sanspec import store
 from sanspec.archive import download
-from sanspec.archive.session import Refused, Session
+from sanspec.archive.session import Answer, Refused, Session, Transient
 from sanspec.archive.skyserver import SkyServer
 from sanspec.config import Acquire
 from sanspec.database.query import Column
@@ -26,7 +28,7 @@ from sanspec.physics.constants import PIXEL_SCALE
 from sanspec.survey.cubes import BANDS, SIDE
 from sanspec.survey.fitsrows import Damaged
 
-RADIUS = 3.0  # arcsec: how far an object may stand from the position given for it
+RADIUS = 3.0  # arcsec: maximum distance of an object from the given position
 _PLACE = (
     *(Column(name, f"P.{name}", "id") for name in ("objID", "run", "rerun", "camcol", "field")),
     Column("ra", "P.ra", "real"),
@@ -37,7 +39,7 @@ _SELECT = f"SELECT {','.join(f'P.{column.name}' for column in _PLACE)} FROM Phot
 
 @dataclass(frozen=True)
 class Place:
-    """Where a photometric object stands: position [deg], and the field that it was measured in."""
+    """Position of a photometric object [deg], and the field in which it was measured."""
 
     objid: int
     ra: float
@@ -49,7 +51,7 @@ class Place:
 
 
 def locate(skyserver: SkyServer, objid: int | None, ra: float = np.nan, dec: float = np.nan) -> Place | None:
-    """The primary object of that id, or the nearest to a position [deg] within RADIUS; or None."""
+    """The primary object of that id, or the nearest one within RADIUS of a position [deg]; None if there is none."""
     if objid:
         where = f"P.objID={int(objid)}"
     else:
@@ -62,10 +64,7 @@ def locate(skyserver: SkyServer, objid: int | None, ra: float = np.nan, dec: flo
         return None
     apart = np.hypot((rows["ra"] - ra) * np.cos(np.deg2rad(rows["dec"])), rows["dec"] - dec).to_numpy()
     at = int(np.nanargmin(apart)) if np.isfinite(apart).any() else 0
-    values = {
-        column.name.lower(): rows[column.name].to_numpy()[at].item() for column in _PLACE
-    }  # a row would be floats
-    return Place(**values)
+    return Place(**{c.name.lower(): rows[c.name].to_numpy()[at].item() for c in _PLACE})  # ids stay integers
 
 
 class Frames:
@@ -76,7 +75,7 @@ class Frames:
         self._folder = settings.store / "frames"
 
     def fetch(self, place: Place, band: str, step: int = 0) -> Path | None:
-        """The frame of an object in one band, or `step` fields along its run; None where there is none."""
+        """The frame of an object in one band, or the one `step` fields along its run; None where there is none."""
         ids = {"run": place.run, "rerun": place.rerun, "camcol": place.camcol, "field": place.field + step}
         name = "frame-{band}-{run:06d}-{camcol}-{field:04d}.fits.bz2".format(band=band, **ids)
         path = self._folder / str(place.run) / str(place.camcol) / name
@@ -92,21 +91,19 @@ class Frames:
         return None
 
     def cube(self, place: Place) -> tuple[Float[np.ndarray, "y x band"], float]:
-        """An object's cube, and the fraction of it that frames cover (NaN elsewhere)."""
-        planes = [self.plane(place, band) for band in BANDS]
-        cube = np.stack(planes, axis=-1).astype(np.float32)
+        """An object's cube, and the fraction of it that frames cover (it is NaN elsewhere)."""
+        cube = np.stack([self.plane(place, band) for band in BANDS], axis=-1).astype(np.float32)
         return cube, float(np.isfinite(cube).mean())
 
     def plane(self, place: Place, band: str) -> Float[np.ndarray, "y x"]:
-        """One band: the object's field, and the neighbouring ones where its edge cuts the image."""
+        """The image in one band, from the object's field and, where its edge cuts the image, the adjacent ones."""
         image = np.full((SIDE, SIDE), np.nan)
         for step in (0, -1, 1):
             if np.isfinite(image).all():
                 break
             path = self.fetch(place, band, step)
             if path is not None:
-                more = cut(*read(path), place.ra, place.dec)
-                image = np.where(np.isfinite(image), image, more)
+                image = np.where(np.isfinite(image), image, cut(*read(path), place.ra, place.dec))
         return image
 
 
@@ -117,7 +114,7 @@ def read(path: Path) -> tuple[Float[np.ndarray, "y x"], WCS]:
 
 
 def check(path: Path) -> None:
-    """Raises Damaged where a file is no whole frame."""
+    """Raises Damaged where a file is not a complete frame."""
     try:
         image, wcs = read(path)
     except (OSError, EOFError, ValueError, TypeError, KeyError) as fault:
@@ -126,21 +123,54 @@ def check(path: Path) -> None:
         raise Damaged("not a frame: no image with celestial coordinates")
 
 
-def target_wcs(ra: float, dec: float) -> WCS:
-    """World coordinates of a cutout: north up, east left, the position [deg] at (31.5, 31.5)."""
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval, wcs.wcs.crpix = [ra, dec], [(SIDE + 1) / 2, (SIDE + 1) / 2]
-    wcs.wcs.cdelt = [-PIXEL_SCALE / 3600, PIXEL_SCALE / 3600]
-    return wcs
-
-
 def cut(image: Float[np.ndarray, "row column"], wcs: WCS, ra: float, dec: float) -> Float[np.ndarray, "y x"]:
-    """The cutout around a position [deg], nanomaggies a pixel, NaN where the frame does not reach.
+    """The image around a position [deg] at pixel (31.5, 31.5), north up, in nanomaggies; NaN outside the frame.
 
-    Bicubic in surface brightness, times the ratio of the pixels' areas, so that the flux is kept.
+    Resampled bicubically in surface brightness, times the ratio of the pixel areas, so that the flux is conserved.
     """
-    target = target_wcs(ra, dec)
+    target = WCS(naxis=2)
+    target.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    target.wcs.crval, target.wcs.crpix = [ra, dec], [(SIDE + 1) / 2, (SIDE + 1) / 2]
+    target.wcs.cdelt = [-PIXEL_SCALE / 3600, PIXEL_SCALE / 3600]
     plane, covered = reproject_interp((image, wcs), target, shape_out=(SIDE, SIDE), order="bicubic")
     ratio = proj_plane_pixel_area(target.celestial) / proj_plane_pixel_area(wcs.celestial)
     return np.where(covered > 0, plane * ratio, np.nan)
+
+
+def fetch_jpeg(session: Session, settings: Acquire, ra: float, dec: float, path: Path) -> None:
+    """Write SkyServer's colour JPEG around a position [deg] to `path`: 64 x 64 pixels of 0.396 arcsec.
+
+    Doorenbos et al. (2022) worked with such images. Raises Refused for a position outside the footprint, where
+    SkyServer answers 404 with a grey JPEG.
+    """
+
+    def read_jpeg(answer: Answer) -> bytes:
+        """The body, if it is a JPEG."""
+        if answer.status == 404 and answer.body.startswith(b"\xff\xd8"):
+            raise Refused("outside the survey's footprint", 404)
+        if answer.status != 200:
+            raise Refused(f"HTTP {answer.status}", answer.status)
+        try:
+            decode_jpeg(answer.body)
+        except (UnidentifiedImageError, OSError, ValueError):
+            raise Transient("not a JPEG") from None
+        return answer.body
+
+    params = {
+        "ra": f"{ra:.6f}",
+        "dec": f"{dec:.6f}",
+        "scale": f"{PIXEL_SCALE}",
+        "width": SIDE,
+        "height": SIDE,
+    }
+    content = session.call("GET", settings.services.jpeg, read_jpeg, params=params)
+    with store.atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def decode_jpeg(content: bytes) -> np.ndarray:
+    """Pixels (y, x, colour) of a JPEG. Raises OSError or ValueError where it has another format or size."""
+    with Image.open(io.BytesIO(content)) as image:
+        if image.format != "JPEG" or image.size != (SIDE, SIDE):
+            raise ValueError("another format or size")
+        return np.asarray(image.convert("RGB"))

@@ -1,4 +1,4 @@
-"""Where products stand: what was fetched lies in the store for good, and results/raw/sdss points to it."""
+"""The store of fetched files, which is kept between runs, and the links from results/raw/sdss into it."""
 
 import os
 from collections.abc import Iterator
@@ -11,16 +11,15 @@ from sanspec.errors import SanspecError
 
 
 def link(out: Path, target: Path) -> None:
-    """Make `out` a symbolic link to `target`. Raises SanspecError where something else stands there.
+    """Make `out` a symbolic link to `target`. Raises SanspecError where `out` exists and is not a link.
 
-    A rerun of a rule deletes its products: of a link it deletes the link alone, not 47 GB of spectra.
+    Snakemake deletes a rule's products before it runs the rule again; of a link it deletes only the link, not 47 GB
+    of spectra.
     """
     out, target = Path(out), Path(target)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.exists() and not out.is_symlink():
-        raise SanspecError(
-            f"{out} is in the way: move it, or name another product; {target} stays where it is"
-        )
+        raise SanspecError(f"{out} is in the way: move it, or name another product; {target} is unchanged")
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(os.path.relpath(target.resolve(), out.parent.resolve()))
@@ -29,15 +28,10 @@ def link(out: Path, target: Path) -> None:
 
 @contextmanager
 def claimed(store: Path) -> Iterator[None]:
-    """The store for this process alone, while it lives. Raises SanspecError where another has it."""
-    store = Path(store)
-    store.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(store / ".lock")
+    """The store for this process alone, as long as it lives. Raises SanspecError where another process has it."""
+    Path(store).mkdir(parents=True, exist_ok=True)
     try:
-        lock.acquire(timeout=0)
+        with FileLock(Path(store) / ".lock", timeout=0):
+            yield
     except Timeout:
-        raise SanspecError(f"another sanspec works in {store}: wait for it, or end it") from None
-    try:
-        yield
-    finally:
-        lock.release()
+        raise SanspecError(f"another sanspec uses {store}: wait for it, or stop it") from None

@@ -1,9 +1,10 @@
-"""Spectra from SAS, one spec-lite file an object; what a file must be before it gets its name."""
+"""Spectra from SAS, one spec-lite file per object, and the test that a file must pass before it is kept."""
 
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class Wanted:
 
     @property
     def file(self) -> str:
-        """Path below the folder of spectra: a folder a plate, of 1,000 files at most."""
+        """Path below the folder of spectra, in a folder per plate."""
         ids = self.ids
         return sdss.file_name(ids["plate"], ids["mjd"], ids["fiberid"])
 
@@ -55,44 +56,59 @@ class Wanted:
         return template.format(**ids | {"run2d": sdss.run_name(ids["run2d"])})
 
 
-class Sas:
-    """The Science Archive Server, as a source of spectra."""
+class Source(ABC):
+    """A service that spectra come from, `batch` objects per request."""
+
+    name: str
+    batch: int
+
+    def __init__(self, session: Session, settings: Acquire):
+        self._session, self._settings = session, settings
+
+    def fetch(self, wanted: Sequence[Wanted], folder: Path) -> list[Outcome]:
+        """Fetch objects to `folder`, one outcome each; complete files that are there already are kept."""
+        found = {item.row: outcome for item in wanted if (outcome := adopt(item, folder))}
+        missing = [item for item in wanted if item.row not in found]
+        return [*found.values(), *(self._fetch(missing, folder) if missing else ())]
+
+    @abstractmethod
+    def _fetch(self, wanted: Sequence[Wanted], folder: Path) -> list[Outcome]:
+        """Fetch objects over the network, one outcome each."""
+
+    def _refused(self, item: Wanted, fault: Refused) -> Outcome:
+        """The outcome of a refusal. An object counts as missing after a second 404, since mirrors may lag behind."""
+        attempts = int(found[1]) if (found := re.search(r"\((\d+) tries\)", str(fault))) else 1
+        state, reason = "failed", str(fault).split(" (")[0]
+        if isinstance(fault, download.Spoilt):
+            state, attempts, reason = "missing", 3, f"damaged in the archive: {reason}"
+        elif fault.status in (404, 410):
+            twice = item.reason == NOT_FOUND
+            state, attempts = "missing" if twice else "failed", 1
+            reason = "not in the archive (HTTP 404 twice)" if twice else NOT_FOUND
+        return Outcome(item.row, state, self.name, attempts, reason=reason)
+
+
+class Sas(Source):
+    """The Science Archive Server."""
 
     name, batch = "sas", 1
 
-    def __init__(self, session: Session, settings: Acquire):
-        self._session, self._template = session, settings.services.spectra
+    def _fetch(self, wanted: Sequence[Wanted], folder: Path) -> list[Outcome]:
+        """Fetch objects over the network, one outcome each."""
+        return [self._fetch_one(item, folder) for item in wanted]
 
-    def fetch(self, wanted: Sequence[Wanted], folder: Path) -> Iterator[Outcome]:
-        """Fetch objects to `folder`, one outcome each; what stands there whole is taken over."""
-        for item in wanted:
-            yield adopt(item, folder) or self._fetch(item, folder)
-
-    def _fetch(self, item: Wanted, folder: Path) -> Outcome:
-        """One object over the network."""
-        url = item.url(self._template)
+    def _fetch_one(self, item: Wanted, folder: Path) -> Outcome:
+        """Fetch one object."""
+        url = item.url(self._settings.services.spectra)
         try:
             received = download.fetch(self._session, url, folder / item.file, lambda path: check(path, item))
         except Refused as fault:
-            return refused(item, fault, self.name)
+            return self._refused(item, fault)
         return Outcome(item.row, "done", self.name, received.tries, received.size, received.sha256)
 
 
-def refused(item: Wanted, fault: Refused, source: str) -> Outcome:
-    """The outcome of a refusal; a 404 counts when it has come up twice, since mirrors lag."""
-    attempts = int(found[1]) if (found := re.search(r"\((\d+) tries\)", str(fault))) else 1
-    reason = str(fault).split(" (")[0]
-    if isinstance(fault, download.Spoilt):
-        return Outcome(item.row, "missing", source, 3, reason=f"damaged in the archive: {reason}")
-    if fault.status in (404, 410):
-        if item.reason == NOT_FOUND:
-            return Outcome(item.row, "missing", source, 1, reason="not in the archive (HTTP 404 twice)")
-        return Outcome(item.row, "failed", source, 1, reason=NOT_FOUND)
-    return Outcome(item.row, "failed", source, attempts, reason=reason)
-
-
 def adopt(item: Wanted, folder: Path) -> Outcome | None:
-    """The outcome of an object that stands in `folder` already, packed or not; None where it does not."""
+    """The outcome of an object whose complete file is in `folder`, packed or not; None where there is none."""
     path = folder / item.file
     try:
         if not packed.exists(path):
@@ -105,11 +121,11 @@ def adopt(item: Wanted, folder: Path) -> Outcome | None:
     return Outcome(item.row, "done", "disk", 0, len(content), hashlib.sha256(content).hexdigest())
 
 
-# ---------------------------------------------------------------------------------------------- what is whole
+# ------------------------------------------------------------------------------------------ completeness checks
 
 
 def check(path: Path, item: Wanted) -> None:
-    """Raises Damaged (in a few stable words) where a file is not the whole spectrum of `item`."""
+    """Raises Damaged (with one of a few fixed reasons) where a file is not the complete spectrum of `item`."""
     handle = packed.open_handle(path)
     try:
         if os.pread(handle, 200, 0).lstrip().startswith(b"<"):
@@ -121,12 +137,20 @@ def check(path: Path, item: Wanted) -> None:
         raise Damaged(f"COADD lacks {', '.join(sorted(missing))}")
     if not len(pixels) or not np.isfinite(pixels["flux"]).any():
         raise Damaged("no finite flux")
-    if identity(about) != item.specobjid:
+    if not len(about) or not {"plate", "mjd", "fiberid", "run2d"} <= set(about.dtype.names):
+        raise Damaged("SPECOBJ does not name its object")
+    row = about[0]
+    try:
+        run2d = sdss.run_number(bytes(row["run2d"]).decode("latin-1"))
+        specobjid = int(sdss.pack(int(row["plate"]), int(row["mjd"]), int(row["fiberid"]), run2d))
+    except ValueError:
+        specobjid = 0
+    if specobjid != item.specobjid:
         raise Damaged("file of another object")
 
 
 def _tables(handle: int) -> tuple[np.ndarray, np.ndarray]:
-    """COADD and SPECOBJ of a file that is whole to the end of its third extension. Raises Damaged."""
+    """COADD and SPECOBJ of a file that is complete to the end of its third extension. Raises Damaged."""
     size, end, rows = os.fstat(handle).st_size, 0, []
     for layout, position in fitsrows.tables(handle, _EXTENSIONS):
         _check_dimensions(os.pread(handle, position - end, end))
@@ -147,15 +171,3 @@ def _check_dimensions(header: bytes) -> None:
         product = int(np.prod([int(axis) for axis in axes.split(b",") if axis.strip()], dtype=np.int64))
         if form is None or product != int(form[1] or 1):
             raise Damaged("damaged header: TDIM contradicts TFORM")
-
-
-def identity(about: np.ndarray) -> int:
-    """specobjid of a SPECOBJ row, made from its plate, mjd, fiberid and run2d; 0 where it tells none."""
-    if not len(about) or not {"plate", "mjd", "fiberid", "run2d"} <= set(about.dtype.names):
-        raise Damaged("SPECOBJ does not name its object")
-    row = about[0]
-    try:
-        run2d = sdss.run_number(bytes(row["run2d"]).decode("latin-1"))
-        return int(sdss.pack(int(row["plate"]), int(row["mjd"]), int(row["fiberid"]), run2d))
-    except ValueError:
-        return 0

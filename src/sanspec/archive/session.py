@@ -1,46 +1,49 @@
-"""One polite HTTP session for every service: bounded, paced, patient, and safe with secrets.
+"""One polite HTTP session for every service: bounded connections, paced requests, retries, and care with secrets.
 
-It stands on `requests`: the chain has it already, its pool keeps connections alive and bounds them, and four
-threads that wait on the network need no event loop. What `requests` leaves out is added here: pacing over all
-threads, retries that honour Retry-After, faults told apart, no secret over plain http or through a redirect.
+It is built on `requests`, whose pool keeps connections alive and bounds their number. Added here: pacing over all
+threads, retries that honour Retry-After, temporary faults told from final ones, no credential over plain http or
+through a redirect.
 """
 
 import logging
 import random
-import re
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
 
 from sanspec import __version__
 from sanspec.config import Http
+from sanspec.config.acquisition import LOOPBACK
 from sanspec.errors import SanspecError
 
 log = logging.getLogger(__name__)
 
-RETRIED = {408, 425, 429, 500, 502, 503, 504}  # statuses that a later try may cure
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_PIECE = 1 << 15  # bytes read at a time: what a broken connection costs at most
-_TELL = 30.0  # seconds between messages that something is tried again
+RETRIED = {408, 425, 429, 500, 502, 503, 504}  # statuses that may be temporary
+CONNECT_TIMEOUT = 10.0  # seconds
+MIN_SPEED = 2000.0  # byte/s: a slower transfer is started again; no read timeout ends one that only trickles
+BACKOFF_MAX = 300.0  # seconds: the longest wait of our own choosing
+RETRY_AFTER_MAX = 3600.0  # seconds: the longest wait that a service may ask for; beyond it the run stops
+_CHUNK = 1 << 15  # bytes read at a time: what a broken connection costs at most
+_LOG_EVERY = 30.0  # seconds between log messages about retries
 _NO_PROXY = {"http": None, "https": None, "all": None}
 
 T = TypeVar("T")
 
 
 class Transient(Exception):
-    """A try failed in a way that a later one may not.
+    """A try failed, but a later one may succeed.
 
-    retry_after: seconds that the service asks for; unsent: the service never saw the request.
+    retry_after: seconds that the service asks us to wait; unsent: the request never reached the service.
     """
 
     def __init__(self, reason: str, retry_after: float | None = None, unsent: bool = False):
@@ -49,20 +52,24 @@ class Transient(Exception):
 
 
 class Refused(Exception):
-    """The service answered, and no later try will change it; `status` is HTTP's, 0 where there was none."""
+    """The service's final answer is no; `status` is HTTP's, 0 where there was none."""
 
     def __init__(self, reason: str, status: int = 0):
         super().__init__(reason)
         self.status = status
 
+    def explain(self, what: str) -> SanspecError:
+        """The same for the user, with what to do about it."""
+        return SanspecError(f"{what}: {self}; check acquire.services and the network, then run again")
+
 
 class Stopped(Exception):
-    """The run is being stopped: a wait was broken off."""
+    """The run is being stopped, so a wait was cut short."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer: status, headers (any case) and body."""
+    """A complete answer: status, headers (any case) and body."""
 
     status: int
     headers: requests.structures.CaseInsensitiveDict
@@ -75,9 +82,9 @@ class Answer:
 
 
 class Session:
-    """A session for all threads of a run; use it as a context manager.
+    """One HTTP session for all threads of a run; use it as a context manager.
 
-    `tally` counts requests and the reasons of retries; `stop` ends every wait when it is set.
+    `tally` counts requests and the reasons of retries; setting `stop` ends every wait.
     """
 
     def __init__(self, http: Http):
@@ -85,9 +92,10 @@ class Session:
         self.tally: Counter[str] = Counter()
         self.stop = threading.Event()
         self._lock = threading.Lock()
-        self._next = self._closed_until = self._told = 0.0
+        self._next = self._closed_until = self._logged = 0.0
+        self._next_of: dict[str, float] = defaultdict(float)  # of services that ask for an interval
         self._requests = requests.Session()
-        self._requests.auth = _nobody
+        self._requests.auth = lambda request: request  # adds nothing: no entry of ~/.netrc is ever sent
         adapter = HTTPAdapter(pool_connections=8, pool_maxsize=http.connections, pool_block=True)
         self._requests.mount("https://", adapter)
         self._requests.mount("http://", adapter)
@@ -102,24 +110,28 @@ class Session:
     # ------------------------------------------------------------------------------------------------ one try
 
     @contextmanager
-    def open(self, method: str, url: str, *, secret: bool = False, **options) -> Iterator[requests.Response]:
-        """One try of a request, its body not yet read; `options` are those of `requests`.
+    def open(
+        self, method: str, url: str, *, secret: bool = False, interval: float = 0.0, **options
+    ) -> Iterator[requests.Response]:
+        """One try of a request, with its body not yet read; `options` are those of `requests`.
 
-        secret: the request carries a credential: https alone (but for this machine), no redirect.
+        secret: the request carries a credential, so it uses https (except to this machine) and follows no redirect.
+        interval: minimum time between requests to this address [s].
         Raises Transient, Refused, or SanspecError where the address or the certificate is at fault.
         """
         self._check(url, secret)
-        self._await_turn()
+        self._await_turn(url, interval)
         local = {"proxies": _NO_PROXY} if urlsplit(url).hostname in LOOPBACK else {}
-        timeout = (self.http.connect_timeout, self.http.read_timeout)
+        timeout = (CONNECT_TIMEOUT, self.http.read_timeout)
         self.tally["requests"] += 1
-        with _told_apart(url):
-            response = self._requests.request(
+        with (
+            _classified(url),
+            self._requests.request(
                 method, url, stream=True, timeout=timeout, allow_redirects=not secret, **local, **options
-            )
-            with response:
-                self._judge(url, response)
-                yield response
+            ) as response,
+        ):
+            self._judge(url, response)
+            yield response
 
     def _check(self, url: str, secret: bool) -> None:
         """Raises SanspecError where a request to `url` must not be made."""
@@ -129,42 +141,36 @@ class Session:
         if parts.hostname in LOOPBACK:
             return
         if secret and parts.scheme != "https":
-            raise SanspecError(
-                f"acquire.services: {_place(url)} is asked for a credential: use its https address"
-            )
+            raise SanspecError(f"acquire.services: {_host(url)} needs a credential: give its https address")
         if self.http.contact is None:
             raise SanspecError(
-                f"acquire.http.contact is not set: {parts.hostname} asks robots to say who they are; "
-                "set your e-mail address"
+                f"acquire.http.contact is not set: {parts.hostname} asks robots to identify themselves; "
+                "set it to your e-mail address"
             )
 
     def _judge(self, url: str, response: requests.Response) -> None:
-        """Raises where the status alone says that the try failed."""
+        """Raises where status and headers alone show that the try failed. SanspecError: the wait would be too long."""
         if url.startswith("https:") and response.url.startswith("http:"):
-            raise Refused(f"{_place(url)} redirects to plain http")
-        asked = parse_retry_after(response.headers.get("Retry-After"))
-        if response.status_code in (429, 503) and asked is not None:
-            self._close_until(asked, url)
-            raise Transient(f"HTTP {response.status_code}", asked)
+            raise Refused(f"{_host(url)} redirects to plain http")
+        seconds = parse_retry_after(response.headers.get("Retry-After"))
+        if response.status_code in (429, 503) and seconds is not None:
+            if seconds > RETRY_AFTER_MAX:
+                raise SanspecError(
+                    f"{_host(url)} asks us to come back in {seconds / 60:.0f} min, which is too long to wait: "
+                    "run again later; everything received so far is kept"
+                )
+            raise Transient(f"HTTP {response.status_code}", seconds)
 
-    def _close_until(self, seconds: float, url: str) -> None:
-        """Hold every thread back: the service asked for it. Raises SanspecError beyond our patience."""
-        if seconds > self.http.retry_after_max:
-            raise SanspecError(
-                f"{_place(url)} asks us to come back in {seconds / 60:.0f} min, longer than "
-                f"acquire.http.retry_after_max ({self.http.retry_after_max:.0f} s): run again later; what "
-                "has arrived is kept"
-            )
-        with self._lock:
-            self._closed_until = max(self._closed_until, time.monotonic() + seconds)
-
-    def _await_turn(self) -> None:
-        """Wait for this request's place in the queue that all threads share."""
+    def _await_turn(self, url: str, interval: float) -> None:
+        """Wait until this request may be sent: the rate and any Retry-After hold for all threads together."""
         with self._lock:
             at = max(time.monotonic(), self._next, self._closed_until)
+            if interval:
+                at = max(at, self._next_of[url])
+                self._next_of[url] = at + interval
             self._next = at + 1 / self.http.rate
         self.sleep(at - time.monotonic())
-        with self._lock:  # a service may have asked for peace meanwhile
+        with self._lock:  # a service may have sent Retry-After meanwhile
             late = self._closed_until - time.monotonic()
         self.sleep(late)
 
@@ -178,10 +184,10 @@ class Session:
     # --------------------------------------------------------------------------------------------- many tries
 
     def retry(self, action: Callable[[], T], repeatable: bool = True) -> T:
-        """What `action` gives, tried again after each Transient with exponential back-off and jitter.
+        """What `action` returns, tried again after each Transient with exponential back-off and jitter.
 
-        repeatable: trying again does no harm where the service may have acted on the first try.
-        Raises Refused with the last reason when the tries are used up.
+        repeatable: the action may be repeated even if the service has carried it out.
+        Raises Refused with the last reason when all tries have failed; Transient where it must not try again.
         """
         for count in range(1, self.http.attempts + 1):
             try:
@@ -192,62 +198,64 @@ class Session:
                     raise
                 if count == self.http.attempts:
                     raise Refused(f"{fault} ({count} tries)") from None
-                wait = self.backoff(count) if fault.retry_after is None else 0.0
-                self._tell(fault, count, wait or fault.retry_after or 0.0)
-                self.sleep(wait)
+                self._wait(fault, count)
         raise AssertionError("attempts is at least 1")
 
-    def _tell(self, fault: Transient, count: int, wait: float) -> None:
-        """Say that something is waited for: from the second try on, now and then, as others may be waiting too."""
-        if count > 1 and time.monotonic() - self._told > _TELL:
-            self._told = time.monotonic()
-            log.info("%s: try %d of %d in %.0f s", fault, count + 1, self.http.attempts, wait)
+    def _wait(self, fault: Transient, count: int) -> None:
+        """Wait after try `count`; where the service asked for it, all threads wait."""
+        seconds = self.backoff(count) if fault.retry_after is None else fault.retry_after
+        if count > 1 and time.monotonic() - self._logged > _LOG_EVERY:
+            self._logged = time.monotonic()
+            log.info("%s: try %d of %d in %.0f s", fault, count + 1, self.http.attempts, seconds)
+        if fault.retry_after is None:
+            self.sleep(seconds)
+        else:
+            with self._lock:
+                self._closed_until = max(self._closed_until, time.monotonic() + seconds)
 
     def backoff(self, count: int) -> float:
         """Seconds to wait after try `count` (1, 2, ...)."""
-        longest = min(self.http.backoff * 2 ** (count - 1), self.http.backoff_max)
+        longest = min(self.http.backoff * 2 ** (count - 1), BACKOFF_MAX)
         return longest * random.uniform(0.5, 1.5)
 
     def call(
         self,
         method: str,
         url: str,
+        read: Callable[[Answer], T] = lambda answer: answer,
         *,
         repeatable: bool = True,
         final: Callable[[Answer], bool] = lambda answer: False,
-        secret: bool = False,
         **options,
-    ) -> Answer:
-        """A whole answer, tried again where that may help; other statuses than 200 are the caller's to judge.
+    ) -> T:
+        """What `read` makes of a complete answer, tried again where that may help; `options` are those of `open`.
 
-        final: says of an answer with a status of RETRIED that it is the service's last word all the same.
+        read: judges the status and returns a result; a Transient that it raises leads to another try.
+        final: whether an answer with a status of RETRIED is final all the same.
         """
 
-        def once() -> Answer:
+        def once() -> T:
             """One try."""
-            with self.open(method, url, secret=secret, **options) as response:
-                answer = Answer(response.status_code, response.headers, self.read(response))
+            with self.open(method, url, **options) as response:
+                body = b"".join(self.chunks(response))
+                answer = Answer(response.status_code, response.headers, body)
             if answer.status in RETRIED and not final(answer):
                 raise Transient(f"HTTP {answer.status}")
-            return answer
+            return read(answer)
 
         return self.retry(once, repeatable)
 
-    def read(self, response: requests.Response) -> bytes:
-        """The body of a response, whole. Raises Transient where it breaks off or drips."""
-        return b"".join(self.chunks(response))
-
     def chunks(self, response: requests.Response) -> Iterator[bytes]:
-        """The body in pieces. Raises Transient where it ends before its Content-Length or drips."""
+        """The body in pieces. Raises Transient where it ends before its Content-Length or is too slow."""
         begun, count = time.monotonic(), 0
         encoded = "Content-Encoding" in response.headers
         bodiless = encoded or response.request.method == "HEAD"
         announced = None if bodiless else response.headers.get("Content-Length")
-        for chunk in response.iter_content(_PIECE):
+        for chunk in response.iter_content(_CHUNK):
             count += len(chunk)
             yield chunk
             spent = time.monotonic() - begun
-            if spent > self.http.read_timeout and count < spent * self.http.least_speed:
+            if spent > self.http.read_timeout and count < spent * MIN_SPEED:
                 raise Transient("too slow")
             if self.stop.is_set():
                 raise Stopped("stopped")
@@ -256,47 +264,38 @@ class Session:
 
 
 def parse_retry_after(text: str | None) -> float | None:
-    """Seconds of a Retry-After header (RFC 9110, section 10.2.3: number or date); None without one."""
-    if text is None:
-        return None
-    if re.fullmatch(r"[ \t]*[0-9]{1,9}[ \t]*", text):
-        return float(text)
+    """Seconds of a Retry-After header (RFC 9110, section 10.2.3: number or date); None without a valid one."""
     try:
-        return max((parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds(), 0.0)
-    except (ValueError, TypeError, OverflowError):
+        return float(Retry().parse_retry_after(text))
+    except (InvalidHeader, ValueError, TypeError, OverflowError):
         return None
 
 
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Authentication that adds nothing, so that no entry of ~/.netrc is sent to anyone."""
-    return request
-
-
-def _place(url: str) -> str:
-    """Scheme and host of an address: what a message may say of it."""
+def _host(url: str) -> str:
+    """Scheme and host of an address: messages show no more of it."""
     return "{0.scheme}://{0.netloc}".format(urlsplit(url))
 
 
 @contextmanager
-def _told_apart(url: str) -> Iterator[None]:
-    """Faults of `requests` as ours: Transient, or SanspecError for what no later try can cure."""
+def _classified(url: str) -> Iterator[None]:
+    """Exceptions of `requests` as Transient, Refused, or SanspecError where the user must act."""
     try:
         yield
     except requests.exceptions.SSLError as fault:
         if "CERTIFICATE_VERIFY_FAILED" not in str(fault):
             raise Transient("TLS connection broke") from None
         raise SanspecError(
-            f"the certificate of {_place(url)} does not verify: nothing was sent; check the clock, or "
+            f"the certificate of {_host(url)} does not verify, so nothing was sent: check the clock, or "
             "name your site's certificates in REQUESTS_CA_BUNDLE"
         ) from None
     except requests.exceptions.ConnectTimeout:
-        raise Transient(f"timeout while connecting to {_place(url)}", unsent=True) from None
+        raise Transient(f"timeout while connecting to {_host(url)}", unsent=True) from None
     except requests.exceptions.Timeout:
         raise Transient("timeout") from None
     except requests.exceptions.ConnectionError as fault:
         timed_out = "Read timed out" in str(fault)
         refused = "NewConnectionError" in str(fault) or "NameResolutionError" in str(fault)
-        away = f"cannot connect to {_place(url)}" if refused else "connection broke"
+        away = f"cannot connect to {_host(url)}" if refused else "connection broke"
         reason = "timeout" if timed_out else away
         raise Transient(reason, unsent=refused) from None
     except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):

@@ -1,23 +1,23 @@
-"""SPARCL as a second source of spectra: many an answer, asked for as JSON, written as files of the same form.
+"""SPARCL as a second source of spectra: many per request, received as JSON and written as spec-lite files.
 
-`sparclclient` cannot stand beside this chain (it pins numpy < 2.4 and pandas < 2.2) and reads pickles;
-this client asks the same API for JSON. SPARCL keeps flux, ivar, mask, model and dispersion but not the
-sky, nor plate quality.
+`sparclclient` cannot be installed with this chain (it pins numpy < 2.4 and pandas < 2.2) and reads pickles; this
+client requests JSON from the same API. SPARCL keeps flux, ivar, mask, model and dispersion, but neither the sky nor
+the plate quality.
 """
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 
-from sanspec.archive import download, sas
+from sanspec import store
+from sanspec.archive import sas
 from sanspec.archive.answers import text_of
-from sanspec.archive.sas import Wanted
-from sanspec.archive.session import Refused, Session, Transient
-from sanspec.config import Acquire
+from sanspec.archive.sas import Source, Wanted
+from sanspec.archive.session import Answer, Refused, Transient
 from sanspec.database.manifest import Outcome
 from sanspec.errors import SanspecError
 from sanspec.survey import sdss
@@ -29,42 +29,25 @@ _FIELDS = (
 )  # fmt: skip
 
 
-class Sparcl:
-    """The SPARCL server, as a source of spectra."""
+class Sparcl(Source):
+    """The SPARCL server."""
 
-    name = "sparcl"
+    name, batch = "sparcl", 100
+    _names: dict[str, str] | None = None
 
-    def __init__(self, session: Session, settings: Acquire):
-        self._session, self._base = session, settings.services.sparcl
-        self._release, self.batch = settings.sparcl_release, settings.sparcl_batch
-        self._names: dict[str, str] | None = None
-
-    def fetch(self, wanted: Sequence[Wanted], folder: Path) -> Iterator[Outcome]:
-        """Fetch objects to `folder`, one outcome each."""
-        missing = []
-        for item in wanted:
-            outcome = sas.adopt(item, folder)
-            if outcome is None:
-                missing.append(item)
-            else:
-                yield outcome
-        if missing:
-            yield from self._fetch(missing, folder)
-
-    def _fetch(self, wanted: Sequence[Wanted], folder: Path) -> Iterator[Outcome]:
-        """Objects over the network, all in one answer."""
+    def _fetch(self, wanted: Sequence[Wanted], folder: Path) -> list[Outcome]:
+        """Fetch objects over the network in one answer, one outcome each."""
         try:
             records = {int(one["specid"]): one for one in self._records(wanted) if one["specid"]}
         except Refused as fault:
-            yield from (sas.refused(item, fault, self.name) for item in wanted)
-            return
-        for item in wanted:
-            yield self._write(item, records.get(item.specobjid), folder)
+            return [self._refused(item, fault) for item in wanted]
+        return [self._write(item, records.get(item.specobjid), folder) for item in wanted]
 
     def _write(self, item: Wanted, record: dict | None, folder: Path) -> Outcome:
-        """One record as a file."""
+        """Write one record as a file."""
         if record is None:
-            return Outcome(item.row, "missing", self.name, 1, reason=f"not in SPARCL ({self._release})")
+            reason = f"not in SPARCL ({self._settings.sparcl_release})"
+            return Outcome(item.row, "missing", self.name, 1, reason=reason)
         target = folder / item.file
         part = target.with_name(target.name + ".part")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +57,7 @@ class Sparcl:
         except (Damaged, KeyError, ValueError, TypeError) as fault:
             part.unlink(missing_ok=True)
             return Outcome(item.row, "failed", self.name, 1, reason=f"SPARCL: {fault}")
-        received = (part.stat().st_size, download.digest(part))
+        received = (part.stat().st_size, store.digest(part))
         part.chmod(0o444)
         part.replace(target)
         return Outcome(item.row, "done", self.name, 1, *received)
@@ -84,9 +67,8 @@ class Sparcl:
     def _ask(self, method: str, path: str, **options) -> list:
         """A JSON answer. Raises Refused."""
 
-        def once() -> list:
-            """One try."""
-            answer = self._session.call(method, f"{self._base}{path}", **options)
+        def read(answer: Answer) -> list:
+            """The parsed body."""
             if answer.status != 200:
                 raise Refused(f"HTTP {answer.status}: {text_of(answer.body, 120)}", answer.status)
             try:
@@ -94,30 +76,27 @@ class Sparcl:
             except ValueError:
                 raise Transient("not JSON") from None
 
-        return self._session.retry(once)
+        return self._session.call(method, f"{self._settings.services.sparcl}{path}", read, **options)
 
     def _internal(self) -> dict[str, str]:
         """The server's own names of the fields. Raises SanspecError where it does not have our release."""
         if self._names is None:
-            known = self._ask("GET", "/datafields/")
-            names = {item["newdp"]: item["origdp"] for item in known if item["data_release"] == self._release}
+            known, release = self._ask("GET", "/datafields/"), self._settings.sparcl_release
+            names = {item["newdp"]: item["origdp"] for item in known if item["data_release"] == release}
             if lacking := [name for name in _FIELDS if name not in names]:
                 has = sorted({item["data_release"] for item in known})
                 raise SanspecError(
-                    f"acquire.sparcl_release {self._release!r} lacks {', '.join(lacking)}; "
-                    f"SPARCL has: {', '.join(has)}"
+                    f"acquire.sparcl_release {release!r} lacks {', '.join(lacking)}; SPARCL has: {', '.join(has)}"
                 )
             self._names = names
         return self._names
 
     def _records(self, wanted: Sequence[Wanted]) -> list[dict]:
-        """Records of objects, with the names that users know."""
-        names = self._internal()
+        """Records of objects, with the public names of the fields."""
+        names, release = self._internal(), self._settings.sparcl_release
         search = [
             [names["specid"], *(item.specobjid for item in wanted)],
-            [names["data_release"], self._release]
-            if "data_release" in names
-            else ["data_release", self._release],
+            [names.get("data_release", "data_release"), release],
         ]
         body = {"outfields": [names["sparcl_id"]], "search": search}
         found = self._ask("POST", f"/find/?limit={2 * len(wanted)}", json=body)[1:]
@@ -125,7 +104,7 @@ class Sparcl:
         if not ids:
             return []
         fields = ",".join(names[name] for name in _FIELDS)
-        params = {"include": fields, "format": "json", "dataset_list": self._release}
+        params = {"include": fields, "format": "json", "dataset_list": release}
         records = self._ask("POST", "/spectras/", params=params, json=ids)[1:]
         return [{name: record.get(names[name]) for name in _FIELDS} for record in records]
 
@@ -134,49 +113,49 @@ class Sparcl:
 
 
 def as_fits(record: dict, item: Wanted) -> bytes:
-    """A record as a spec-lite file: COADD, SPECOBJ (what SPARCL tells) and an empty SPZLINE.
+    """A record as a spec-lite file: COADD, SPECOBJ (as far as SPARCL knows it) and an empty SPZLINE.
 
-    Flux in 1e-17 erg/s/cm2/Angstrom; the wavelengths go back onto the 1e-4 dex grid; the sky, not kept, is
-    NaN.
+    Flux in 1e-17 erg/s/cm2/Angstrom; the wavelengths are rounded to the 1e-4 dex grid; the sky, which SPARCL does not
+    keep, is NaN.
     """
-    primary = fits.PrimaryHDU()
+    primary, ids = fits.PrimaryHDU(), item.ids
     primary.header["ORIGIN"] = ("SPARCL", "sky and plate quality are not kept there")
-    lines = fits.BinTableHDU.from_columns(
-        [fits.Column("LINENAME", "13A", array=np.zeros(0, "S13"))], name="SPZLINE"
+    loglam = np.rint(1e4 * np.log10(np.asarray(record["wavelength"], dtype=float))) / 1e4
+    mask = np.asarray(record["mask"], dtype=np.int32)
+    coadd = (
+        ("flux", "E", record["flux"]),
+        ("loglam", "E", loglam),
+        ("ivar", "E", record["ivar"]),
+        ("and_mask", "J", mask),
+        ("or_mask", "J", mask),
+        ("wdisp", "E", record["wave_sigma"]),
+        ("sky", "E", np.full(loglam.size, np.nan)),
+        ("model", "E", record["model"]),
     )
-    hdus = fits.HDUList([primary, _coadd(record), _specobj(record, item), lines])
+    about = (
+        ("INSTRUMENT", "4A", [record["instrument"] or ""]),
+        ("SPECPRIMARY", "B", [int(record["specprimary"])]),
+        ("SPECOBJID", "22A", [f"{item.specobjid:>22d}"]),
+        ("BESTOBJID", "19A", [str(item.objid)]),
+        ("RUN2D", "8A", [sdss.run_name(ids["run2d"])]),
+        ("PLATE", "J", [ids["plate"]]),
+        ("MJD", "J", [ids["mjd"]]),
+        ("FIBERID", "J", [ids["fiberid"]]),
+        ("PLUG_RA", "D", [record["ra"]]),
+        ("PLUG_DEC", "D", [record["dec"]]),
+        ("CLASS", "6A", [record["spectype"]]),
+        ("Z", "E", [record["redshift"]]),
+        ("Z_ERR", "E", [record["redshift_err"]]),
+        ("ZWARNING", "J", [int(record["redshift_warning"])]),
+    )
+    lines = (("LINENAME", "13A", np.zeros(0, "S13")),)
+    tables = [_table("COADD", coadd), _table("SPECOBJ", about), _table("SPZLINE", lines)]
     file = io.BytesIO()
-    hdus.writeto(file)
+    fits.HDUList([primary, *tables]).writeto(file)
     return file.getvalue()
 
 
-def _coadd(record: dict) -> fits.BinTableHDU:
-    """HDU 1."""
-    loglam = np.rint(1e4 * np.log10(np.asarray(record["wavelength"], dtype=float))) / 1e4
-    mask = np.asarray(record["mask"], dtype=np.int32)
-    columns = {
-        "flux": record["flux"], "loglam": loglam, "ivar": record["ivar"], "and_mask": mask, "or_mask": mask,
-        "wdisp": record["wave_sigma"], "sky": np.full(loglam.size, np.nan), "model": record["model"],
-    }  # fmt: skip
-    formats = {"and_mask": "J", "or_mask": "J"}
-    made = [
-        fits.Column(name, formats.get(name, "E"), array=np.asarray(values))
-        for name, values in columns.items()
-    ]
-    return fits.BinTableHDU.from_columns(made, name="COADD")
-
-
-def _specobj(record: dict, item: Wanted) -> fits.BinTableHDU:
-    """HDU 2."""
-    ids = item.ids
-    columns = (
-        ("INSTRUMENT", "4A", record["instrument"] or ""), ("SPECPRIMARY", "B", int(record["specprimary"])),
-        ("SPECOBJID", "22A", f"{item.specobjid:>22d}"), ("BESTOBJID", "19A", str(item.objid)),
-        ("RUN2D", "8A", sdss.run_name(ids["run2d"])), ("PLATE", "J", ids["plate"]), ("MJD", "J", ids["mjd"]),
-        ("FIBERID", "J", ids["fiberid"]), ("PLUG_RA", "D", record["ra"]), ("PLUG_DEC", "D", record["dec"]),
-        ("CLASS", "6A", record["spectype"]), ("Z", "E", record["redshift"]),
-        ("Z_ERR", "E", record["redshift_err"]),
-        ("ZWARNING", "J", int(record["redshift_warning"])),
-    )  # fmt: skip
-    made = [fits.Column(name, form, array=np.array([value])) for name, form, value in columns]
-    return fits.BinTableHDU.from_columns(made, name="SPECOBJ")
+def _table(name: str, columns: Iterable[tuple]) -> fits.BinTableHDU:
+    """A FITS table of columns, each a name, a FITS format and values."""
+    made = [fits.Column(column, form, array=np.asarray(values)) for column, form, values in columns]
+    return fits.BinTableHDU.from_columns(made, name=name)

@@ -1,4 +1,4 @@
-"""Get the cube file: a local one is checked and linked, a remote one fetched, resumed where it broke off."""
+"""Get the cube file: a local one is checked and linked, a remote one fetched, resumed where a transfer broke off."""
 
 import argparse
 import logging
@@ -17,7 +17,7 @@ FILES = options.files(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Get, check, link, report."""
+    """Get, check, link and report the file."""
     settings = config.load(args.config).acquire
     with place.claimed(settings.store), Session(settings.http) as session:
         with progress(0, "cubes", "B") as bar:
@@ -26,10 +26,6 @@ def run(args: argparse.Namespace) -> None:
         place.link(args.out, path)
     meta = store.provenance("cubes", settings.model_dump(mode="json"))
     store.write_json(args.report, numbers | {"provenance": meta})
-    verdict = (
-        "as acquire.cubes_sha256 says"
-        if numbers["compared"]
-        else "not compared: acquire.cubes_sha256 is null"
-    )
     log.info("%d cubes, %.2f GB, sha256 %s", numbers["cubes"], numbers["bytes"] / 1e9, numbers["sha256"])
-    log.info("checksum %s", verdict)
+    verdict = "agrees with" if numbers["compared"] else "was not compared: there is no"
+    log.info("the checksum %s acquire.cubes_sha256", verdict)

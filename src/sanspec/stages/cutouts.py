@@ -1,4 +1,4 @@
-"""Image cubes of SDSS galaxies of your own choice, cut from the survey's frames; JPEGs on request."""
+"""Cut image cubes of SDSS galaxies of your choice from the survey's frames; JPEGs on request."""
 
 import argparse
 import logging
@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from sanspec import config, options, store
-from sanspec.archive import cubes, jpeg
-from sanspec.archive.frames import Frames, Place, locate
+from sanspec.archive import cubes
+from sanspec.archive.frames import Frames, Place, fetch_jpeg, locate
 from sanspec.archive.session import Refused, Session
 from sanspec.archive.skyserver import SkyServer
 from sanspec.archive.transfer import progress
@@ -23,7 +23,7 @@ LABELS = np.dtype(
 
 
 FILES = options.files(
-    "config", out="cubes in the layout of sdss.npz", table="what came of each object (.ecsv)"
+    "config", out="cubes in the layout of sdss.npz", table="the outcome for each object (.ecsv)"
 )
 
 
@@ -39,29 +39,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Locate, cut, write."""
+    """Locate the objects, cut their cubes, fetch their JPEGs, and record what came of each."""
     settings = config.load(args.config).acquire
-    objects = read_objects(args.objects)
+    objects, places = read_objects(args.objects), []
     with Session(settings.http) as session:
-        places = [found for found in located(session, settings, objects)]
-        labels = np.array(
-            [(row.specobjid, p.objid, p.ra, p.dec, 0) for row, p in zip(objects.itertuples(), places) if p],
-            LABELS,
-        )
-        covered = write_cubes(args.out, session, settings, [place for place in places if place], labels)
-        notes = fetch_jpegs(args.jpeg, session, settings, [place for place in places if place])
+        skyserver = SkyServer(session, settings)
+        with progress(len(objects), "locating", "objects") as bar:
+            for row in objects.itertuples():
+                places.append(locate(skyserver, row.objid, row.ra, row.dec))
+                bar.update()
+        found = [place for place in places if place]
+        ids = [row.specobjid for row, place in zip(objects.itertuples(), places) if place]
+        labels = np.array([(key, p.objid, p.ra, p.dec, 0) for key, p in zip(ids, found)], LABELS)
+        covered = write_cubes(args.out, Frames(session, settings), found, labels)
+        notes = fetch_jpegs(args.jpeg, session, settings, found)
     table = objects.assign(found=[place is not None for place in places], coverage=0.0, jpeg="")
     table.loc[table["found"], "coverage"], table.loc[table["found"], "jpeg"] = covered, notes
     units = {"ra": "deg", "dec": "deg"}
     store.write_table(args.table, table, units, store.provenance("cutouts", settings.model_dump(mode="json")))
-    whole = int((table["coverage"] == 1).sum())
-    log.info(
-        "%d objects: %d not found, %d whole -> %s", len(table), int((~table["found"]).sum()), whole, args.out
-    )
+    lost, whole = int((~table["found"]).sum()), int((table["coverage"] == 1).sum())
+    log.info("%d objects: %d not found, %d complete -> %s", len(table), lost, whole, args.out)
 
 
 def read_objects(path: Path) -> pd.DataFrame:
-    """specobjid and objid (0: unknown) and position [deg] (NaN: unknown) of each object asked for."""
+    """specobjid and objid (0: unknown) and position [deg] (NaN: unknown) of each requested object."""
     try:
         table = pd.read_csv(path, dtype=str, comment="#").rename(columns=lambda name: name.strip().lower())
     except (OSError, ValueError) as fault:
@@ -76,7 +77,7 @@ def read_objects(path: Path) -> pd.DataFrame:
         bad = texts[~texts.fillna("").str.fullmatch("[0-9]{1,20}")]
         if len(bad):
             raise SanspecError(
-                f"{path}: {name} {bad.iloc[0]!r} is no whole number: has a spreadsheet rounded it?"
+                f"{path}: {name} {bad.iloc[0]!r} is not a whole number: has a spreadsheet rounded it?"
             )
         result[name] = np.array([int(text) for text in texts], dtype=np.uint64)
     for name in ("ra", "dec"):
@@ -84,20 +85,9 @@ def read_objects(path: Path) -> pd.DataFrame:
     return result
 
 
-def located(session: Session, settings: config.Acquire, objects: pd.DataFrame):
-    """The place of each object, None where SDSS knows none there."""
-    skyserver = SkyServer(session, settings)
-    with progress(len(objects), "locating", "objects") as bar:
-        for row in objects.itertuples():
-            yield locate(skyserver, row.objid, row.ra, row.dec)
-            bar.update()
-
-
-def write_cubes(
-    path: Path, session: Session, settings: config.Acquire, places: list[Place], labels
-) -> list[float]:
-    """The cubes, one at a time; the fraction of each that frames cover."""
-    frames, covered = Frames(session, settings), []
+def write_cubes(path: Path, frames: Frames, places: list[Place], labels: np.ndarray) -> list[float]:
+    """Write the cubes one by one; the fraction of each that frames cover."""
+    covered = []
     with progress(len(places), "cutting", "cubes") as bar, cubes.writer(path, labels) as add:
         for place in places:
             cube, coverage = frames.cube(place)
@@ -110,15 +100,14 @@ def write_cubes(
 def fetch_jpegs(
     folder: Path | None, session: Session, settings: config.Acquire, places: list[Place]
 ) -> list[str]:
-    """JPEG thumbnails where asked for: the file's name, or why there is none."""
-    if folder is None:
-        return ["" for _ in places]
+    """The name of each object's JPEG in `folder`, or why there is none; empty without a folder."""
     notes = []
     for place in places:
-        path = Path(folder) / f"{place.objid}.jpeg"
+        note = "" if folder is None else f"{place.objid}.jpeg"
         try:
-            jpeg.fetch(session, settings, place.ra, place.dec, path)
-            notes.append(path.name)
+            if note:
+                fetch_jpeg(session, settings, place.ra, place.dec, folder / note)
         except Refused as fault:
-            notes.append(str(fault))
+            note = str(fault)
+        notes.append(note)
     return notes

@@ -1,6 +1,6 @@
-"""Fetch the spectra of the catalogue's galaxies, politely, and account for each.
+"""Fetch the spectra of the catalogue's galaxies and record the outcome of each.
 
-A stopped run goes on where it was.
+A stopped run continues where it was.
 """
 
 import argparse
@@ -30,19 +30,19 @@ FILES = options.files(
     "config",
     catalogue="the query's result (.csv)",
     out="folder of spectra (a link into acquire.store)",
-    report="counts, reasons, bytes and times (.json)",
+    report="outcomes, reasons, bytes and times (.json)",
 )
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
     parser.add_argument(
-        "--again", action="store_true", help="also ask again for what the archive does not have"
+        "--again", action="store_true", help="also request again what the archive did not have"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Fetch until every object has arrived or has a reason."""
+    """Fetch until every object has arrived or has a reason why not."""
     settings = config.load(args.config).acquire
     folder = settings.store / "spectra"
     with place.claimed(settings.store), catalogue.database(settings.database) as engine:
@@ -51,7 +51,13 @@ def run(args: argparse.Namespace) -> None:
         states = ("pending", "failed") + (("missing",) if args.again else ())
         begun = time.monotonic()
         with Session(settings.http) as session:
-            tally = fetch(engine, session, folder, settings, states)
+            sources = [SOURCES[name](session, settings) for name in settings.sources]
+            try:
+                tally = Transfer(engine, session, folder, settings.pack).run(sources, states)
+            except KeyboardInterrupt:
+                raise SanspecError(
+                    "stopped by hand: everything received is kept; run again to go on"
+                ) from None
         numbers = account(engine, total, tally, session, time.monotonic() - begun)
         if settings.pack:
             numbers["packed"] = packed.count_folder(folder)
@@ -61,17 +67,8 @@ def run(args: argparse.Namespace) -> None:
     complain(numbers, settings)
 
 
-def fetch(engine: Engine, session: Session, folder: Path, settings: config.Acquire, states) -> Counter:
-    """Work through the manifest; a stop by hand is no fault of ours."""
-    sources = [SOURCES[name](session, settings) for name in settings.sources]
-    try:
-        return Transfer(engine, session, folder, settings.pack).run(sources, settings.passes, states)
-    except KeyboardInterrupt:
-        raise SanspecError("stopped by hand: what has arrived is kept; run again to go on") from None
-
-
 def take_catalogue(engine: Engine, path: Path) -> None:
-    """Make the database hold the catalogue in `path`, if it holds another."""
+    """Read the catalogue in `path` into the database, unless it is there already."""
     try:
         digest = store.digest(path)
     except OSError as fault:
@@ -90,11 +87,11 @@ def take_catalogue(engine: Engine, path: Path) -> None:
 
 
 def account(engine: Engine, total: int, tally: Counter, session: Session, seconds: float) -> dict:
-    """What came of every object, and the traffic it took."""
-    states = manifest.count_downloads(engine)
+    """The outcome of every object, and the traffic that it took."""
+    states, reasons = manifest.count_downloads(engine), manifest.count_reasons(engine)
     fresh = tally["done"] - tally["adopted"]
-    log.info("%d spectra: %s; %.0f s, %.1f/s", total, _listed(states), seconds, fresh / max(seconds, 1e-3))
-    reasons = manifest.count_reasons(engine)
+    words = ", ".join(f"{number} {name}" for name, number in states.items() if number)
+    log.info("%d spectra: %s; %.0f s, %.1f/s", total, words, seconds, fresh / max(seconds, 1e-3))
     for reason, count in reasons.items():
         log.info("  not here: %-50s %d", reason, count)
     return {
@@ -110,22 +107,17 @@ def account(engine: Engine, total: int, tally: Counter, session: Session, second
     }
 
 
-def _listed(counts: dict[str, int]) -> str:
-    """Counts in words."""
-    return ", ".join(f"{number} {name}" for name, number in counts.items() if number)
-
-
 def complain(numbers: dict, settings: config.Acquire) -> None:
-    """Raises SanspecError where too many objects failed for the chain to go on, or none arrived."""
+    """Raises SanspecError where no spectrum arrived, or where more failed than the settings tolerate."""
     failed = numbers["states"]["failed"] + numbers["states"]["pending"]
     first = next(iter(numbers["reasons"]), "not tried")
     if not numbers["states"]["done"]:
         raise SanspecError(
             f"none of {numbers['objects']} spectra arrived (most often: {first}): check acquire.services, "
-            "then ask for them anew with --again"
+            "then request them again with --again"
         )
     if failed > settings.tolerate_failed * numbers["objects"]:
         raise SanspecError(
             f"{failed} of {numbers['objects']} spectra did not arrive (most often: {first}): run again to "
-            "try them anew, or raise acquire.tolerate_failed"
+            "retry them, or raise acquire.tolerate_failed"
         )

@@ -1,13 +1,14 @@
-"""Tell what of the survey is here, what is missing or failed, and why."""
+"""Report which parts of the survey are here, which are missing or failed, and why."""
 
 import argparse
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from sanspec import config, options
-from sanspec.archive import place
+from sanspec.archive import cubes, place
 from sanspec.archive.sas import Wanted
 from sanspec.archive.transfer import progress
 from sanspec.database import catalogue, manifest
@@ -24,12 +25,12 @@ FILES = options.files("config")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
     parser.add_argument(
-        "--list", choices=("pending", "missing", "failed"), help="print these objects, one a line"
+        "--list", choices=("pending", "missing", "failed"), help="print these objects, one per line"
     )
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="compare every file with its checksum; what differs is fetched anew",
+        help="compare every file with its checksum; the next run fetches those that differ again",
     )
 
 
@@ -49,20 +50,19 @@ def run(args: argparse.Namespace) -> str:
 
 
 def summary(engine: Engine, settings: config.Acquire) -> list[str]:
-    """Counts, reasons and jobs, in words."""
-    counts = manifest.count_downloads(engine)
-    total, galaxies = sum(counts.values()), catalogue.count_catalogue(engine)
-    cubes = [
-        path for path in (settings.cubes, settings.store / "sdss.npz") if path is not None and path.exists()
-    ]
-    size = f"{cubes[0]} ({cubes[0].stat().st_size / 1e9:.2f} GB)" if cubes else "not here"
-    part = settings.store / "sdss.npz.part"
-    if not cubes and part.exists():
+    """Lines on the cube file, the catalogue, the spectra and the jobs."""
+    counts, galaxies = manifest.count_downloads(engine), catalogue.count_catalogue(engine)
+    fetched = settings.store / cubes.NAME
+    size, part = "not here", fetched.with_name(f"{cubes.NAME}.part")
+    if part.exists():
         size = f"{part.stat().st_size / 1e9:.2f} GB have arrived"
+    for path in (fetched, settings.cubes):
+        if path is not None and path.exists():
+            size = f"{path} ({path.stat().st_size / 1e9:.2f} GB)"
     lines = [
         f"cubes      {size}",
         f"catalogue  {galaxies} galaxies" if galaxies else "catalogue  not here: run sanspec query",
-        f"spectra    {counts['done']} of {total}, {manifest.sum_bytes(engine) / 1e9:.2f} GB"
+        f"spectra    {counts['done']} of {sum(counts.values())}, {manifest.sum_bytes(engine) / 1e9:.2f} GB"
         f" ({counts['pending']} pending, {counts['missing']} missing, {counts['failed']} failed);"
         f" {counts['pending'] * SIZE / 1e9:.2f} GB to come",
     ]
@@ -74,8 +74,8 @@ def summary(engine: Engine, settings: config.Acquire) -> list[str]:
     return lines
 
 
-def listed(engine: Engine, state: str):
-    """specobjid, plate-mjd-fiber and reason of the objects in a state."""
+def listed(engine: Engine, state: str) -> Iterator[str]:
+    """specobjid, plate-mjd-fiber and reason of each object in a state."""
     for block in manifest.read_downloads(engine, (state,)):
         for row in block:
             ids = {name: int(value) for name, value in sdss.unpack(row.specobjid).items()}
@@ -83,7 +83,7 @@ def listed(engine: Engine, state: str):
 
 
 def verify(engine: Engine, folder: Path) -> str:
-    """Compare files with the manifest; those that differ or are gone become pending."""
+    """Compare the files with their recorded checksums; those that differ or are gone become pending."""
     counts = manifest.count_downloads(engine)
     wrong: list[manifest.Outcome] = []
     with progress(counts["done"], "verifying") as bar:
