@@ -26,7 +26,7 @@ from sanspec.config import Config, Mock
 from sanspec.features.emission import NAMES
 from sanspec.features.linetable import SEEN
 from sanspec.measuring import features, files, populations
-from sanspec.mock import galaxy, gas, night, spectrum, survey
+from sanspec.mock import galaxy, gas, night, spectrum
 from sanspec.physics.lines import EMISSION_LINES
 from sanspec.scores import metrics
 from sanspec.spectra import preparing
@@ -88,14 +88,14 @@ def fraction(values: np.ndarray) -> float:
 
 def simulated(templates: Path, count: int) -> tuple[list, list[np.ndarray]]:
     """Galaxies of the embedded sky, and the calibration error of each one's spectrum on night.WAVE."""
-    tools, drawn, original = survey.instruments(templates, Mock()), [], spectrum.calibration
+    tools, drawn, original = galaxy.Instruments.read(templates, Mock()), [], spectrum.calibration
 
     def recorded(rng):
         drawn.append(original(rng))
         return drawn[-1]
 
     spectrum.calibration = recorded
-    seen = [galaxy.simulate(tools, np.random.default_rng([SEED, number])) for number in range(count)]
+    seen = [tools.simulate(np.random.default_rng([SEED, number])) for number in range(count)]
     spectrum.calibration = original
     return seen, drawn
 

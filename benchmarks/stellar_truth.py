@@ -73,7 +73,7 @@ def simulate(emiles, count: int, seed: int) -> list[tuple[int, galaxy.Observatio
     tools = galaxy.Instruments(stars.prepare(emiles), stars.filter_weights(), 0.05, 0.15)
     left, found = dict.fromkeys(CLASSES, count), []
     for i in range(100 * count):
-        seen = galaxy.simulate(tools, np.random.default_rng([seed, i]))
+        seen = tools.simulate(np.random.default_rng([seed, i]))
         if left[seen.galaxy.kind] > 0:
             left[seen.galaxy.kind] -= 1
             found.append((i + 1, seen))

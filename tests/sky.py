@@ -7,7 +7,8 @@ import yaml
 
 from conftest import ROOT
 from sanspec import __main__ as cli
-from sanspec.mock import defects, survey
+from sanspec.mock import defects
+from sanspec.mock.galaxy import Instruments
 
 PACKED = ROOT / "results" / "raw" / "templates" / "emiles.npz"
 GALAXIES = len(defects.KINDS) + 2
@@ -56,4 +57,4 @@ def tools(emiles):
     """Instruments of the default settings."""
     from sanspec.config import Mock
 
-    return survey.instruments(emiles, Mock())
+    return Instruments.read(emiles, Mock())

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from sanspec.classes import diagnostics
 from sanspec.classes.diagnostics import ACTIVE, FORMING, KAUFFMANN, KEWLEY, LINES, PASSIVE, UNKNOWN
 from sanspec.errors import Warn
-from sanspec.mock import gas
 
 COLUMNS = {
     "h_beta": "h_beta_flux",
@@ -60,9 +59,6 @@ def test_the_second_branch_divides_nothing():
 def test_kewley_lies_beyond_kauffmann_where_galaxies_are():
     x = np.linspace(-1.2, 0.04, 50)
     assert (KEWLEY(x) > KAUFFMANN(x)).all()
-    assert gas.kauffmann(x[:-5]) == pytest.approx(KAUFFMANN(x[:-5])) and gas.kewley(x) == pytest.approx(
-        KEWLEY(x)
-    )
 
 
 def test_regions_and_whan():

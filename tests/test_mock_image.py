@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 from scipy.special import gammainc, gammaincinv
 
 from sanspec.mock import image, photometry, population
+from sanspec.physics.constants import PIXEL_SCALE
 
 galsim = pytest.importorskip("galsim", reason="galsim is not installed")
 
@@ -22,7 +23,7 @@ def theirs(profile, fwhm=1.32, x=0.0, y=0.0):
     s = fwhm / 2.3775
     psf = galsim.Gaussian(sigma=s, flux=0.9) + galsim.Gaussian(sigma=2.5 * s, flux=0.1)
     whole = galsim.Convolve(profile, psf) if profile is not None else psf
-    return whole.shift(x, y).drawImage(nx=64, ny=64, scale=image.PIXEL).array
+    return whole.shift(x, y).drawImage(nx=64, ny=64, scale=PIXEL_SCALE).array
 
 
 def ours(transform, blur=BLUR):
@@ -76,9 +77,9 @@ def test_the_fibre_gathers_what_the_image_shows(radius, axis):
     profile = galsim.Exponential(half_light_radius=radius * np.sqrt(axis)).shear(
         q=axis, beta=0.3 * galsim.radians
     )
-    s, step = 1.32 / 2.3775, image.PIXEL / 12
+    s, step = 1.32 / 2.3775, PIXEL_SCALE / 12
     psf = galsim.Gaussian(sigma=s, flux=0.9) + galsim.Gaussian(sigma=2.5 * s, flux=0.1)
-    whole = galsim.Convolve(profile, psf, galsim.Pixel(image.PIXEL))
+    whole = galsim.Convolve(profile, psf, galsim.Pixel(PIXEL_SCALE))
     fine = whole.drawImage(nx=128, ny=128, scale=step, method="no_pixel").array
     r = np.hypot(*(np.indices(fine.shape) - 63.5)) * step
     parts = image.exponential(radius, axis, 0.3)[None].astype(np.complex64)

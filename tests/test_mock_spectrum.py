@@ -152,22 +152,22 @@ def test_the_fibre_s_spectrum_has_the_image_s_light(tools):  # noqa: F811
     """The noiseless spectrum's synthetic r flux is the fibre magnitude, but for calibration errors."""
     ratios = []
     for seed in range(12):
-        seen = galaxy.simulate(tools, np.random.default_rng([9, seed]))
+        seen = tools.simulate(np.random.default_rng([9, seed]))
         weights = np.interp(seen.spectrum.wave, stars.SKY_WAVE, tools.filters[2])
         ratios.append((seen.spectrum.model * 1e-17 * weights).sum() / seen.photometry.fibre[2])
     assert np.median(ratios) == pytest.approx(1, abs=0.08) and np.std(np.log(ratios)) < 0.15
 
 
 def test_a_galaxy_depends_on_its_own_seed_alone(tools):  # noqa: F811
-    one, two = (galaxy.simulate(tools, np.random.default_rng([9, 3])) for _ in range(2))
+    one, two = (tools.simulate(np.random.default_rng([9, 3])) for _ in range(2))
     assert np.array_equal(one.cube, two.cube) and np.array_equal(one.spectrum.flux, two.spectrum.flux)
-    other = galaxy.simulate(tools, np.random.default_rng([9, 4]))
+    other = tools.simulate(np.random.default_rng([9, 4]))
     assert not np.array_equal(one.cube, other.cube)
 
 
 def test_the_sample_is_cut_as_the_main_galaxy_sample(tools):  # noqa: F811
     """Petrosian r, surface brightness and fibre magnitude, each just inside and just outside."""
-    seen = galaxy.simulate(tools, np.random.default_rng([9, 1])).photometry
+    seen = tools.simulate(np.random.default_rng([9, 1])).photometry
     bright = dataclasses.replace(
         seen, petro=np.full(5, 10**2.0), petro_r50=np.full(5, 2.0), fibre=np.full(5, 40.0)
     )

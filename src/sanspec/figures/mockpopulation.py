@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sanspec.classes.diagnostics import KAUFFMANN, KEWLEY
 from sanspec.config import Config
 from sanspec.figures import style
 from sanspec.mock import checks, gas
@@ -98,8 +99,8 @@ def diagram_panel(axes: Axes, truth: pd.DataFrame) -> None:
     show = emitting.to_numpy()
     axes.scatter(n2[show], o3[show], color=hues[show], **DOTS)
     for curve, end, line, label in (
-        (gas.kauffmann, 0.0, "--", "Kauffmann+ 03"),
-        (gas.kewley, 0.4, "-", "Kewley+ 01"),
+        (KAUFFMANN, 0.0, "--", "Kauffmann+ 03"),
+        (KEWLEY, 0.4, "-", "Kewley+ 01"),
     ):
         x = np.linspace(-1.6, end, 200)
         axes.plot(x, curve(x), line, color=SURVEY, label=label)

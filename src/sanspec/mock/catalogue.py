@@ -1,4 +1,4 @@
-"""The catalogues' words on an observed galaxy: columns of the paper's query, labels of the cubes."""
+"""Catalogue entries of an observed galaxy: columns of the paper's query, labels of the cubes."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,8 @@ from sanspec.mock.photometry import magnitude
 from sanspec.mock.pipeline import GALAXY_TARGET, Measured
 from sanspec.mock.stars import BANDS
 
-EXTINCTION = np.array(
-    [4.239, 3.303, 2.285, 1.698, 1.263]
-)  # mag per E(B-V): Schlafly & Finkbeiner 2011, table 6
+# mag per E(B-V) in ugriz: Schlafly & Finkbeiner 2011, table 6
+EXTINCTION = np.array([4.239, 3.303, 2.285, 1.698, 1.263])
 BINNED1, INTERP_CENTER = 0x10000000, 0x100000000000  # photometric flags
 FLAG_VOTES = 0.8  # debiased votes above which Galaxy Zoo flags a galaxy (Lintott et al. 2011)
 GROUPS = (
@@ -30,7 +29,7 @@ LABELS = np.dtype([*_SCALARS.items(), *((f"{group}_{band}", "<f4") for group in 
 def votes(seen: Observation, rng: np.random.Generator) -> dict[str, float]:
     """Galaxy Zoo 1 (Lintott et al. 2011): debiased votes, and flags of those above 0.8.
 
-    Volunteers tell a disk by its arms or its flattening, the less surely the smaller it is on the sky.
+    Volunteers recognise a disk by its arms or its flattening, less surely the smaller it is on the sky.
     """
     galaxy = seen.galaxy
     fixed = {"E": 0.04, "S0": 0.15 + 0.5 * (galaxy.disk_axis < 0.35), "Irr": 0.55}
@@ -45,23 +44,12 @@ def votes(seen: Observation, rng: np.random.Generator) -> dict[str, float]:
     return {"p_mg": merger, "p_el_debiased": smooth, "p_cs_debiased": spirals} | flags
 
 
-def masses(seen: Observation, rng: np.random.Generator) -> dict[str, float]:
-    """Photometric masses: a passive model overrates star formers, one without dust underrates them."""
-    mass, blue = seen.galaxy.log_mass, not seen.galaxy.quenched
-    noise = rng.normal(0, 0.10, 3)
-    return {
-        "logMass_Maraston09": float(mass + 0.05 + 0.15 * blue + noise[0]),
-        "logMass_ConroyDust": float(mass + 0.02 + noise[1]),
-        "logMass_ConroyNoDust": float(mass - 0.02 - 0.10 * blue + noise[2]),
-    }
-
-
 def row(
     who: Identity, seen: Observation, found: Measured, changed: Mapping, rng: np.random.Generator
 ) -> dict:
     """One row: the 48 columns of the paper's query in its order, then those that later stages need.
 
-    `changed` holds the values of SPECOBJ that a defect alters, for what of it the catalogue repeats.
+    changed: values of SPECOBJ that a defect alters; the catalogue repeats ZWARNING.
     """
     light, extinction = seen.photometry, EXTINCTION * seen.galaxy.mw_ebv
     query = {
@@ -72,8 +60,14 @@ def row(
         **_bands("fiberMag", magnitude(light.fibre)),
         **_reals(extinction_r=extinction[2], plateSN2=seen.platesn2),
         **_bands("modelMag", magnitude(light.model)), **_bands("cmodelMag", magnitude(light.cmodel)),
-        **votes(seen, rng), **masses(seen, rng),
+        **votes(seen, rng),
     }  # fmt: skip
+    mass, blue, noise = seen.galaxy.log_mass, not seen.galaxy.quenched, rng.normal(0, 0.10, 3)
+    masses = {  # a passive model overestimates masses of star formers, one without dust underestimates them
+        "logMass_Maraston09": float(mass + 0.05 + 0.15 * blue + noise[0]),
+        "logMass_ConroyDust": float(mass + 0.02 + noise[1]),
+        "logMass_ConroyNoDust": float(mass - 0.02 - 0.10 * blue + noise[2]),
+    }
     more = {
         "plate": who.plate, "mjd": who.mjd, "fiberID": who.fiberid, "zWarning": changed.get("ZWARNING", 0),
         "subClass": found.subclass, "class": "GALAXY", **_reals(snMedian_r=found.snr[2]),
@@ -81,11 +75,11 @@ def row(
         **_reals(petroMag_r=magnitude(light.petro[2]), petroR50_r=light.petro_r50[2]),
         "flags_r": BINNED1 | (INTERP_CENTER if rng.random() < 0.03 else 0),
     }  # fmt: skip
-    return query | more
+    return query | masses | more
 
 
 def _bands(name: str, values: np.ndarray) -> dict[str, np.float32]:
-    """Five columns, one a band."""
+    """Five columns of SQL type real, one per band."""
     return {f"{name}_{band}": np.float32(value) for band, value in zip(BANDS, values)}
 
 
@@ -94,17 +88,10 @@ def _reals(**values) -> dict[str, np.float32]:
     return {name: np.float32(value) for name, value in values.items()}
 
 
-def text(value) -> str:
-    """A value as CasJobs writes it to CSV: real with 7 digits, float with 15, ids in full."""
-    if isinstance(value, np.float32):
-        return f"{value:.7g}"
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
-
-
 def label(
     who: Identity, seen: Observation, found: Measured, changed: Mapping, rng: np.random.Generator
 ) -> np.ndarray:
-    """One row of the cube file's labels, 64 fields; zphot has the scatter of Pasquet et al. 2019."""
+    """The label of a cube, 64 fields; zphot has the scatter of Pasquet et al. 2019."""
     light, extinction = seen.photometry, EXTINCTION * seen.galaxy.mw_ebv
     petro, error = magnitude(light.petro), 1.0857 * light.petro_error / light.petro
     groups = (

@@ -1,4 +1,4 @@
-"""Checks of the embedded sky's population against the survey and the relations it was drawn from."""
+"""Checks of the simulated population against the survey and the relations from which it was drawn."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from sanspec.classes.diagnostics import KAUFFMANN
 from sanspec.mock import gas
 from sanspec.mock.catalogue import EXTINCTION
 from sanspec.mock.population import FLUX_LIMIT, GALLAZZI
 from sanspec.mock.truth import FLUXES
 
-LEAST, LEAST_QUANTILES = 50, 300  # galaxies that a check needs, and one of quantiles
+MIN_GALAXIES, MIN_QUANTILES = 50, 300  # galaxies that a check needs, and a check of quantiles
 EMISSION = (
-    1.0  # Angstrom: equivalent width of Halpha below which a galaxy is passive (Doorenbos et al. 2024, 5.7)
+    1.0  # equivalent width of Halpha [Angstrom] below which a galaxy is passive (Doorenbos et al. 2024, 5.7)
 )
 LEVELS = np.array([5, 16, 25, 50, 75, 84, 95])
 # Quantiles at LEVELS of 2,018 galaxies of the survey at 0.10 < z < 0.12 (SkyServer, magnitudes as observed).
@@ -23,16 +24,33 @@ SURVEY = {
     "u-r": np.array([1.54, 1.88, 2.09, 2.66, 2.95, 3.03, 3.18]),
     "g-r": np.array([0.48, 0.65, 0.73, 0.92, 1.01, 1.04, 1.09]),
 }
-CLASSES = {
-    "passive": 464 / 1506,
-    "star-forming": 539 / 1506,
-    "active": 503 / 1506,
-}  # Doorenbos et al. 2024, table 2
+_ALIKE, _OURS = (
+    "2,018 galaxies of SkyServer at 0.10 < z < 0.12",
+    "Doorenbos et al. 2024, table 2, within 0.10",
+)
+_PASSIVE, _FORMING, _ACTIVE = 464 / 1506, 539 / 1506, 503 / 1506  # Doorenbos et al. 2024, table 2
+LIMITS = {  # check: lowest and highest value that holds, source
+    "u_r_bic_gain": (10.0, np.inf, "Strateva et al. 2001: u-r of galaxies is bimodal"),
+    "dn4000_bic_gain": (10.0, np.inf, "Kauffmann et al. 2003: D4000 of galaxies is bimodal"),
+    "mass_metallicity_rms_dex": (0.0, 0.15, "Gallazzi et al. 2005, table 2"),
+    "faber_jackson_slope": (-0.14, -0.07, "L ~ sigma^4: -0.1 (Faber & Jackson 1976)"),
+    "star_formers_below_kauffmann": (0.97, 1.0, "Kauffmann et al. 2003, eq. 1"),
+    "nuclei_above_kauffmann": (0.75, 1.0, "same"),
+    "passive_fraction": (_PASSIVE - 0.1, _PASSIVE + 0.1, _OURS),
+    "star-forming_fraction": (_FORMING - 0.1, _FORMING + 0.1, _OURS),
+    "active_fraction": (_ACTIVE - 0.1, _ACTIVE + 0.1, _OURS),
+    "r_quantile_shift": (0.0, 0.30, _ALIKE),
+    "u_r_quantile_shift": (0.0, 0.30, _ALIKE),
+    "g_r_quantile_shift": (0.0, 0.30, _ALIKE),
+    "faintest_petro_r": (0.0, FLUX_LIMIT, "Strauss et al. 2002"),
+    "median_r": (16.8, 17.5, "Main Galaxy Sample: about 17.2"),
+    "snr_at_flux_15": (18.0, 27.0, "public spectra: 20-25 at 15e-17 erg/s/cm2/A in r"),
+}
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Two Gaussians fitted to values, the lower first; gain: BIC of one Gaussian minus that of two."""
+    """Two Gaussians fitted to values, in order of their means; gain: BIC of one Gaussian minus BIC of two."""
 
     means: Float[np.ndarray, " two"]
     widths: Float[np.ndarray, " two"]
@@ -41,7 +59,7 @@ class Mixture:
 
 
 def two_gaussians(values: Float[np.ndarray, " gal"], turns: int = 300) -> Mixture:
-    """Mixture of two Gaussians by expectation maximisation from several starts; a gain > 0 says two."""
+    """Mixture of two Gaussians by expectation maximisation from several starts; a gain > 0 favours two."""
     starts = ([0.1, 0.9], [0.25, 0.75], [0.4, 0.9], [0.1, 0.6])
     return max(
         (_maximised(values, np.quantile(values, start), turns) for start in starts), key=lambda m: m.gain
@@ -75,33 +93,52 @@ def _densities(values, means, widths, shares) -> Float[np.ndarray, "gal componen
 
 def population(truth: pd.DataFrame) -> pd.DataFrame:
     """The table of checks: name, n, measured, low, high, verdict (holds, fails, too few), source."""
-    entries = [*_bimodality(truth), *_relations(truth), *_lines(truth), *_sample(truth)]
-    table = pd.DataFrame(entries, columns=["check", "n", "measured", "low", "high", "source"])
+    measured = _measured(truth)
+    rows = [(check, *measured[check], *limits) for check, limits in LIMITS.items()]
+    table = pd.DataFrame(rows, columns=["check", "n", "measured", "low", "high", "source"])
     inside = table["measured"].between(table["low"], table["high"])
-    few = (table["n"] < LEAST) | table["measured"].isna()
+    few = (table["n"] < MIN_GALAXIES) | table["measured"].isna()
     table.insert(5, "verdict", np.select([few, inside], ["too few", "holds"], "fails"))
     return table
 
 
-def _bimodality(truth: pd.DataFrame) -> list[tuple]:
-    """Two Gaussians must describe u-r and Dn4000 better than one."""
-    colour, dn4000 = truth["model_u"] - truth["model_r"], truth["dn4000"]
-    return [
-        (f"{name}_bic_gain", len(truth), _gain(values.to_numpy()), 10.0, np.inf, source)
-        for name, values, source in (
-            ("u_r", colour, "Strateva et al. 2001: u-r of galaxies is bimodal"),
-            ("dn4000", dn4000, "Kauffmann et al. 2003: D4000 of galaxies is bimodal"),
-        )
-    ]
-
-
-def _gain(values: Float[np.ndarray, " gal"]) -> float:
-    """The gain of two Gaussians over one; NaN for too few values."""
-    return two_gaussians(values).gain if values.size >= LEAST else np.nan
+def _measured(truth: pd.DataFrame) -> dict[str, tuple[int, float]]:
+    """Number of galaxies and measured value for each check of LIMITS; NaN where there are too few galaxies."""
+    colour, n = truth["model_u"] - truth["model_r"], len(truth)
+    gains = {"u_r_bic_gain": colour, "dn4000_bic_gain": truth["dn4000"]}
+    found = {
+        name: (n, two_gaussians(values.to_numpy()).gain if n >= MIN_GALAXIES else np.nan)
+        for name, values in gains.items()
+    }
+    bins = mass_metallicity(truth)
+    found["mass_metallicity_rms_dex"] = n, np.sqrt(((bins["metal"] - bins["gallazzi"]) ** 2).mean())
+    early = truth[truth["quenched"] & truth["kind"].isin(["E", "S0"])]
+    slope = np.nan
+    if len(early) >= MIN_GALAXIES:
+        slope = np.polyfit(early["absolute_r"], np.log10(early["fibre_vdisp"]), 1)[0]
+    found["faber_jackson_slope"] = len(early), slope
+    emitting, above = classes(truth)
+    hosts = truth["nucleus"] != "none"
+    pure = emitting & ~hosts & ~truth["quenched"]
+    found["star_formers_below_kauffmann"] = pure.sum(), (~above[pure]).mean()
+    found["nuclei_above_kauffmann"] = (emitting & hosts).sum(), above[emitting & hosts].mean()
+    found["passive_fraction"] = n, (~emitting).mean()
+    found["star-forming_fraction"] = n, (emitting & ~above).mean()
+    found["active_fraction"] = n, (emitting & above).mean()
+    for name, values in observed(truth).items():
+        shift = np.nan
+        if values.size >= MIN_QUANTILES:
+            shift = np.abs(np.percentile(values, LEVELS) - SURVEY[name])[1:6].max()
+        found[f"{name.replace('-', '_')}_quantile_shift"] = values.size, shift
+    found["faintest_petro_r"] = n, (truth["petro_r"] - EXTINCTION[2] * truth["mw_ebv"]).max()
+    found["median_r"] = n, truth["petro_r"].median()
+    bright = truth["fibre_flux"].between(12, 18)
+    found["snr_at_flux_15"] = bright.sum(), truth["snr"][bright].median()
+    return found
 
 
 def mass_metallicity(truth: pd.DataFrame) -> pd.DataFrame:
-    """Median [M/H] in bins of mass with at least 20 galaxies, beside that of Gallazzi et al. 2005."""
+    """Median [M/H] in bins of mass with at least 20 galaxies, and that of Gallazzi et al. 2005."""
     edges = np.arange(9.2, 11.81, 0.2)
     groups = truth.groupby(pd.cut(truth["log_mass"], edges), observed=True)
     table = groups.agg(log_mass=("log_mass", "median"), metal=("metal", "median"), n=("metal", "size"))
@@ -109,108 +146,22 @@ def mass_metallicity(truth: pd.DataFrame) -> pd.DataFrame:
     return table.assign(gallazzi=np.interp(table["log_mass"], *GALLAZZI))
 
 
-def _relations(truth: pd.DataFrame) -> list[tuple]:
-    """Mass and metallicity, luminosity and velocity dispersion."""
-    bins = mass_metallicity(truth)
-    rms = float(np.sqrt(((bins["metal"] - bins["gallazzi"]) ** 2).mean())) if len(bins) else np.nan
-    early = truth[truth["quenched"] & truth["kind"].isin(["E", "S0"])]
-    slope = np.nan
-    if len(early) >= LEAST:
-        slope = float(np.polyfit(early["absolute_r"], np.log10(early["fibre_vdisp"]), 1)[0])
-    return [
-        ("mass_metallicity_rms_dex", len(truth), rms, 0.0, 0.15, "Gallazzi et al. 2005, table 2"),
-        ("faber_jackson_slope", len(early), slope, -0.14, -0.07, "L ~ sigma^4: -0.1 (Faber & Jackson 1976)"),
-    ]
-
-
-def _lines(truth: pd.DataFrame) -> list[tuple]:
-    """Where star formers and nuclei lie in the diagram of Baldwin et al. 1981, and how many there are."""
-    emitting, above = (values.to_numpy() for values in classes(truth))
-    hosts = truth["nucleus"].to_numpy() != "none"
-    pure = emitting & ~hosts & ~truth["quenched"].to_numpy()
-    result = [
-        (
-            "star_formers_below_kauffmann",
-            pure.sum(),
-            _mean(~above[pure]),
-            0.97,
-            1.0,
-            "Kauffmann et al. 2003, eq. 1",
-        ),
-        (
-            "nuclei_above_kauffmann",
-            (emitting & hosts).sum(),
-            _mean(above[emitting & hosts]),
-            0.75,
-            1.0,
-            "same",
-        ),
-    ]
-    found = {"passive": ~emitting, "star-forming": emitting & ~above, "active": emitting & above}
-    source = "Doorenbos et al. 2024, table 2, within 0.10"
-    for name, share in CLASSES.items():
-        result.append((f"{name}_fraction", len(truth), _mean(found[name]), share - 0.1, share + 0.1, source))
-    return result
-
-
 def classes(truth: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Whether Halpha is in emission above 1 A, and whether the lines lie above Kauffmann et al. 2003."""
+    """Whether Halpha emission exceeds 1 A, and whether the line ratios lie above the curve of Kauffmann et al. 2003."""
     n2, o3 = gas.diagram(truth[list(FLUXES.values())].to_numpy())
-    above = (n2 >= 0.05) | (o3 > gas.kauffmann(n2))
-    return truth["halpha_width"] >= EMISSION, pd.Series(above, truth.index)
-
-
-def _mean(values: np.ndarray) -> float:
-    """The mean; NaN of nothing."""
-    return float(values.mean()) if values.size else np.nan
+    above = pd.Series(KAUFFMANN.beyond(n2, o3), truth.index)
+    return truth["halpha_width"] >= EMISSION, above
 
 
 def observed(truth: pd.DataFrame) -> dict[str, np.ndarray]:
-    """r and colours as the survey tabulates them, with the Milky Way's dust, in SURVEY's redshift range."""
+    """r and colours, not corrected for the Milky Way's dust, in the redshift range of SURVEY."""
     near = truth[truth["z"].between(*SURVEY_Z)]
     u, g, r = (near[f"model_{band}"] + EXTINCTION[i] * near["mw_ebv"] for i, band in enumerate("ugr"))
     return {"r": r.to_numpy(), "u-r": (u - r).to_numpy(), "g-r": (g - r).to_numpy()}
 
 
-def _sample(truth: pd.DataFrame) -> list[tuple]:
-    """Magnitudes, colours and S/N beside the survey's."""
-    result = []
-    for name, values in observed(truth).items():
-        shift = np.nan
-        if values.size >= LEAST_QUANTILES:
-            inner = slice(1, 6)
-            shift = float(np.abs(np.percentile(values, LEVELS) - SURVEY[name])[inner].max())
-        label = f"{name.replace('-', '_')}_quantile_shift"
-        result.append(
-            (label, values.size, shift, 0.0, 0.30, "2,018 galaxies of SkyServer at 0.10 < z < 0.12")
-        )
-    faintest = float((truth["petro_r"] - EXTINCTION[2] * truth["mw_ebv"]).max())
-    bright = truth["fibre_flux"].between(12, 18)
-    snr = float(truth["snr"][bright].median()) if bright.any() else np.nan
-    return [
-        *result,
-        ("faintest_petro_r", len(truth), faintest, 0.0, FLUX_LIMIT, "Strauss et al. 2002"),
-        (
-            "median_r",
-            len(truth),
-            float(truth["petro_r"].median()),
-            16.8,
-            17.5,
-            "Main Galaxy Sample: about 17.2",
-        ),
-        (
-            "snr_at_flux_15",
-            int(bright.sum()),
-            snr,
-            18.0,
-            27.0,
-            "public spectra: 20-25 at 15e-17 erg/s/cm2/A in r",
-        ),
-    ]
-
-
 def numbers(truth: pd.DataFrame, found: pd.DataFrame) -> dict:
-    """The checks by name, and distributions at LEVELS beside the survey's, for JSON."""
+    """The checks by name, and percentiles at LEVELS with those of the survey, for JSON."""
     mixtures = {
         name: two_gaussians(values.to_numpy())
         for name, values in (("u_r", truth["model_u"] - truth["model_r"]), ("dn4000", truth["dn4000"]))

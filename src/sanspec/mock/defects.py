@@ -1,10 +1,10 @@
-"""Rows spoilt on purpose, as real archives hold them; the truth table's column `defect` names each."""
+"""Deliberate defects, as real archives have them; the truth table names them in its column `defect`."""
 
 import dataclasses
 
 import numpy as np
 
-from sanspec.mock.spectrum import Spectrum
+from sanspec.mock.spectrum import COLUMNS, Spectrum
 
 SPECTRUM = {
     "nan_flux": "150 pixels of the flux are NaN",
@@ -35,14 +35,19 @@ JOIN = {
     "twice_in_cubes": "the cube file holds the same specobjid twice",
     "repeat": "the same objID was observed again under another specobjid",
 }
-EXTRA_CUBES = {"no_cube": -1, "twice_in_cubes": 1, "repeat": 1}  # rows of the cube file beside the usual one
+EXTRA_CUBES = {
+    "no_cube": -1,
+    "twice_in_cubes": 1,
+    "repeat": 1,
+}  # rows of the cube file in addition to the usual one
+_BUSY = b"<html><head><title>503 Service Unavailable</title></head><body>Try again later.</body></html>\n"
 KINDS = tuple(SPECTRUM | HEADER | FILE | IMAGE | JOIN)
 
 
 def assign(count: int, rate: float, seed: int) -> list[str]:
-    """The defect of each of the first `count` galaxies, "" for most: one in every 1/rate, the kinds in turn.
+    """The defect of each of the first `count` galaxies, "" for most: one per 1/rate galaxies, the kinds in turn.
 
-    A galaxy's defect does not depend on `count`.
+    The defect of a galaxy does not depend on `count`.
     """
     result = [""] * count
     if rate == 0:
@@ -56,7 +61,7 @@ def assign(count: int, rate: float, seed: int) -> list[str]:
 
 
 def spoil_spectrum(spectrum: Spectrum, kind: str, rng: np.random.Generator) -> Spectrum:
-    """`spectrum` with the defect `kind`; as it is where the defect lies elsewhere."""
+    """`spectrum` with the defect `kind`; unchanged where the defect is not in the spectrum."""
     flux, ivar = spectrum.flux.copy(), spectrum.ivar.copy()
     if kind == "nan_flux":
         flux[1500:1650] = np.nan
@@ -68,21 +73,13 @@ def spoil_spectrum(spectrum: Spectrum, kind: str, rng: np.random.Generator) -> S
         flux[400:700] -= 1.2 * np.median(flux[400:700]) + 0.1
     elif kind == "sky_fibre":
         flux = rng.standard_normal(flux.size) / np.sqrt(np.maximum(ivar, 1e-6))
-    elif kind in ("short_blue", "short_red"):
-        return _cut(spectrum, 36532 if kind == "short_blue" else None, 38921 if kind == "short_red" else None)
+    elif kind in ("short_blue", "short_red"):  # cut at grid index 36532 or 38921
+        first = 36532 if kind == "short_blue" else spectrum.first
+        use = slice(first - spectrum.first, 38921 - spectrum.first if kind == "short_red" else None)
+        return dataclasses.replace(
+            spectrum, first=first, **{name: getattr(spectrum, name)[use] for name in COLUMNS}
+        )
     return dataclasses.replace(spectrum, flux=flux, ivar=ivar)
-
-
-def _cut(spectrum: Spectrum, first: int | None, last: int | None) -> Spectrum:
-    """The pixels of `spectrum` from grid index `first` up to `last`."""
-    use = slice(
-        None if first is None else first - spectrum.first, None if last is None else last - spectrum.first
-    )
-    columns = {name: getattr(spectrum, name)[use] for name in _COLUMNS}
-    return dataclasses.replace(spectrum, first=first or spectrum.first, **columns)
-
-
-_COLUMNS = ("flux", "ivar", "and_mask", "or_mask", "wdisp", "sky", "model")
 
 
 def spoil_header(kind: str) -> dict:
@@ -97,24 +94,21 @@ def spoil_header(kind: str) -> dict:
 
 
 def spoil_file(content: bytes, kind: str) -> bytes | None:
-    """What is written in place of a file's `content`; None: nothing."""
+    """What is written instead of a file's `content`; None: no file."""
     if kind == "no_file":
         return None
     if kind == "truncated":
         return content[: len(content) // 3]
     if kind == "not_fits":
-        return (
-            b"<html><head><title>503 Service Unavailable</title></head><body>Try again later.</body></html>\n"
-        )
+        return _BUSY
     return content
 
 
 def spoil_image(cube: np.ndarray, kind: str) -> np.ndarray:
     """A cube (band, y, x) with the defect `kind`."""
+    cube = cube.copy()
     if kind == "nan_image":
-        cube = cube.copy()
         cube[:, 20:30, 20:30] = np.nan
     elif kind == "blank_band":
-        cube = cube.copy()
         cube[0] = 0
     return cube

@@ -1,4 +1,4 @@
-"""Files of the embedded sky: a cube file filled one by one, the CSV, a folder that appears whole."""
+"""Write the files of the simulated sky: the cube file one cube at a time, the catalogue, a folder as a whole."""
 
 import errno
 import shutil
@@ -25,10 +25,10 @@ _FAULTS = {
 
 @contextmanager
 def cube_file(path: Path, count: int) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
-    """An uncompressed npz with `cube` (gal, y, x, band) and `labels`, filled by the function handed out.
+    """An uncompressed npz with `cube` (gal, y, x, band) and `labels`, filled through the function it yields.
 
-    The layout is that of Pasquet et al. 2019; no more than one cube is held. Raises ValueError when not
-    exactly `count` cubes came.
+    The layout is that of Pasquet et al. 2019; one cube is in memory at a time. Raises ValueError when the
+    number of cubes is not `count`.
     """
     labels, filled = np.zeros(count, catalogue.LABELS), 0
 
@@ -51,17 +51,23 @@ def cube_file(path: Path, count: int) -> Iterator[Callable[[np.ndarray, np.ndarr
 
 
 def write_catalogue(path: Path, rows: list[dict], seed: int) -> None:
-    """The rows as CasJobs' CSV, in an order of their own."""
+    """Write the rows in random order as CasJobs writes CSV: real with 7 digits, float with 15, ids in full."""
+
+    def text(value) -> str:
+        if isinstance(value, np.float32):
+            return f"{value:.7g}"
+        return f"{value:.15g}" if isinstance(value, float) else str(value)
+
     order = np.random.default_rng([seed, 0, 6]).permutation(len(rows))
-    lines = [",".join(rows[0])] + [",".join(map(catalogue.text, rows[i].values())) for i in order]
+    lines = [",".join(rows[0])] + [",".join(map(text, rows[i].values())) for i in order]
     path.write_text("\n".join(lines) + "\n")
 
 
 @contextmanager
 def appearing(out: Path) -> Iterator[Path]:
-    """A folder to fill; when the block ends well its members take their places in `out`, else none does.
+    """A temporary folder to fill; when the block ends well its members move to `out`, otherwise none does.
 
-    What else stands in `out` stays. Raises SanspecError when the disk is full or cannot be written.
+    Other files in `out` stay. Raises SanspecError when the disk is full or the folder cannot be written.
     """
     temporary = None
     try:
@@ -69,8 +75,12 @@ def appearing(out: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         yield temporary
         for member in sorted(temporary.iterdir()):
-            _remove(out / member.name)
-            member.replace(out / member.name)
+            place = out / member.name
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place)
+            else:
+                place.unlink(missing_ok=True)
+            member.replace(place)
     except OSError as fault:
         if fault.errno not in _FAULTS:
             raise
@@ -80,11 +90,3 @@ def appearing(out: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _remove(path: Path) -> None:
-    """Make way for a new file or folder."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Images of the embedded sky, rendered in Fourier space: 64 x 64 pixels of 0.396 arcsec in ugriz.
+"""Images of simulated galaxies, rendered in Fourier space: 64 x 64 pixels of 0.396 arcsec in ugriz.
 
 A Sersic profile, an exponential disk and a point have known transforms, so that pixels and point spread
 functions are exact products there; only arms and clumps are drawn in real space. Fluxes are in nanomaggies,
@@ -14,8 +14,9 @@ from scipy import fft
 from scipy.special import gamma, gammaincinv, j1
 
 from sanspec.mock.population import Galaxy
+from sanspec.physics.constants import NANOMAGGY_ZERO, PIXEL_SCALE
 
-PIXEL, SIZE = 0.396, 64  # arcsec; pixels a side
+SIZE = 64  # pixels a side
 FIELD = 192  # pixels a side of the field that is transformed
 PATCH = 96  # pixels a side of the map of arms and clumps
 FIBRE = 1.5  # arcsec, radius
@@ -24,23 +25,19 @@ ELECTRONS = np.array([152.0, 1013.0, 933.0, 716.0, 140.0])  # per nanomaggy
 SEEING = np.array([1.53, 1.44, 1.32, 1.26, 1.29]) / 1.32  # median FWHM in ugriz over that in r
 
 
-def _wavenumbers() -> tuple[np.ndarray, np.ndarray]:
-    """Angular wavenumbers [1/arcsec]: kx (1, FIELD/2+1) and ky (FIELD, 1)."""
-    kx = 2 * np.pi * fft.rfftfreq(FIELD, PIXEL)[None, :]
-    return kx.astype(np.float32), (2 * np.pi * fft.fftfreq(FIELD, PIXEL)[:, None]).astype(np.float32)
-
-
-KX, KY = _wavenumbers()
+# Angular wavenumbers [1/arcsec]: KX (1, FIELD/2+1) and KY (FIELD, 1).
+KX = (2 * np.pi * fft.rfftfreq(FIELD, PIXEL_SCALE)[None, :]).astype(np.float32)
+KY = (2 * np.pi * fft.fftfreq(FIELD, PIXEL_SCALE)[:, None]).astype(np.float32)
 K2 = KX**2 + KY**2
 K = np.sqrt(K2)
-SQUARE = (np.sinc(KX * PIXEL / 2 / np.pi) * np.sinc(KY * PIXEL / 2 / np.pi)).astype(
-    np.float32
-)  # a pixel's transform
-_GRID = ((np.arange(PATCH) - PATCH // 2) * PIXEL).astype(np.float32)
+# Transform of a pixel.
+SQUARE = np.sinc(KX * PIXEL_SCALE / 2 / np.pi) * np.sinc(KY * PIXEL_SCALE / 2 / np.pi)
+SQUARE = SQUARE.astype(np.float32)
+_GRID = ((np.arange(PATCH) - PATCH // 2) * PIXEL_SCALE).astype(np.float32)
 PATCH_X, PATCH_Y = _GRID[None, :], _GRID[:, None]
 
-# Where the middle of the stamp stands: between the four central pixels of an even grid.
-_HALF = np.exp(-0.5j * PIXEL * (KX + KY)).astype(np.complex64)
+# The centre of the stamp is between the four central pixels of an even grid.
+_HALF = np.exp(-0.5j * PIXEL_SCALE * (KX + KY)).astype(np.complex64)
 
 
 @dataclass(frozen=True)
@@ -67,19 +64,13 @@ def psf(fwhm: float) -> Float[np.ndarray, "ky kx"]:
 def stretched(radius: float, axis: float, angle: float) -> Float[np.ndarray, "ky kx"]:
     """Wavenumber k R, dimensionless, for an ellipse of semi-major axis `radius` along `angle`."""
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    return np.float32(radius) * np.sqrt(
-        (c * KX + s * KY) ** 2 + np.float32(axis) ** 2 * (c * KY - s * KX) ** 2
-    )
+    along, across = c * KX + s * KY, c * KY - s * KX
+    return np.float32(radius) * np.sqrt(along**2 + np.float32(axis) ** 2 * across**2)
 
 
 def exponential(radius: float, axis: float, angle: float) -> Float[np.ndarray, "ky kx"]:
     """Transform of an exponential disk of unit flux and half-light semi-major axis `radius` [arcsec]."""
     return (1 + stretched(radius / 1.67835, axis, angle) ** 2) ** np.float32(-1.5)
-
-
-def gaussian(sigma: float, axis: float, angle: float) -> Float[np.ndarray, "ky kx"]:
-    """Transform of an elliptical Gaussian of unit flux."""
-    return np.exp(-0.5 * stretched(sigma, axis, angle) ** 2)
 
 
 _INDICES = np.concatenate([np.arange(0.6, 2.0, 0.1), np.arange(2.0, 6.6, 0.25)])
@@ -107,30 +98,25 @@ def sersic(index: float, radius: float, axis: float, angle: float) -> Float[np.n
     low = int(np.clip(np.searchsorted(_INDICES, index, side="right") - 1, 0, _INDICES.size - 2))
     part = np.float32((index - _INDICES[low]) / (_INDICES[low + 1] - _INDICES[low]))
     row = (1 - part) * table[low] + part * table[low + 1]
-    step = (np.log(np.maximum(stretched(radius, axis, angle), 1e-8)) - np.float32(_LOG_MIN)) / np.float32(
-        _LOG_STEP
-    )
-    step = np.clip(step, 0, _STEPS - 2)
+    log_k = np.log(np.maximum(stretched(radius, axis, angle), 1e-8))
+    step = np.clip((log_k - np.float32(_LOG_MIN)) / np.float32(_LOG_STEP), 0, _STEPS - 2)
     at = step.astype(np.int32)
     return row[at] + (step - at) * (row[at + 1] - row[at])
 
 
-def shift(x: float, y: float) -> Complex[np.ndarray, "ky kx"]:
-    """Transform of a displacement by (x, y) arcsec."""
-    return np.exp(-1j * (KX * np.float32(x))) * np.exp(-1j * (KY * np.float32(y)))
-
-
-@lru_cache(maxsize=1)
-def _aperture() -> Float[np.ndarray, "ky kx"]:
-    """What the sum over a transform must be weighted with to give the flux inside the fibre's circle."""
-    x = np.maximum(K * FIBRE, 1e-6)
-    disc = 2 * np.pi * FIBRE**2 * j1(x) / x
-    twice = np.full(KX.shape[1], 2.0)
-    twice[[0, -1]] = 1.0
-    return (disc * twice / (FIELD * PIXEL) ** 2).astype(np.float32)
+# Weights of the sum over a transform that give the flux inside the circle of the fibre.
+_DISC = np.maximum(K * FIBRE, 1e-6)
+_TWICE = np.full(KX.shape[1], 2.0)
+_TWICE[[0, -1]] = 1.0
+_APERTURE = 2 * np.pi * FIBRE**2 * j1(_DISC) / _DISC * _TWICE / (FIELD * PIXEL_SCALE) ** 2
+_APERTURE = _APERTURE.astype(np.float32)
 
 
 # ------------------------------------------------------------------------------------------------- components
+
+
+_FREQUENCY2 = fft.rfftfreq(PATCH, PIXEL_SCALE)[None] ** 2 + fft.fftfreq(PATCH, PIXEL_SCALE)[:, None] ** 2
+_BLUR = np.exp(-0.5 * 0.55**2 * (2 * np.pi) ** 2 * _FREQUENCY2).astype(np.float32)
 
 
 def texture(rng: np.random.Generator) -> Float[np.ndarray, "v u"]:
@@ -138,14 +124,6 @@ def texture(rng: np.random.Generator) -> Float[np.ndarray, "v u"]:
     white = rng.standard_normal((PATCH, PATCH), dtype=np.float32)
     field = fft.irfft2(fft.rfft2(white) * _BLUR, s=(PATCH, PATCH))
     return (field - field.mean()) / field.std()
-
-
-_BLUR = np.exp(
-    -0.5
-    * 0.55**2
-    * (2 * np.pi) ** 2
-    * (fft.rfftfreq(PATCH, PIXEL)[None] ** 2 + fft.fftfreq(PATCH, PIXEL)[:, None] ** 2)
-).astype(np.float32)
 
 
 def modulation(galaxy: Galaxy, rng: np.random.Generator) -> Float[np.ndarray, "v u"]:
@@ -169,7 +147,7 @@ def disk_pattern(galaxy: Galaxy, rng: np.random.Generator) -> Complex[np.ndarray
     scale = galaxy.disk_radius / 1.67835
     u, v = c * PATCH_X + s * PATCH_Y, (c * PATCH_Y - s * PATCH_X) / galaxy.disk_axis
     smooth = np.exp(-np.hypot(u, v) / scale) / (2 * np.pi * scale**2 * galaxy.disk_axis)
-    patch = (smooth * modulation(galaxy, rng) * PIXEL**2).astype(np.float32)
+    patch = (smooth * modulation(galaxy, rng) * PIXEL_SCALE**2).astype(np.float32)
     field = np.zeros((FIELD, FIELD), np.float32)
     field[:PATCH, :PATCH] = patch
     return fft.rfft2(np.roll(field, (-PATCH // 2, -PATCH // 2), axis=(0, 1)))
@@ -197,8 +175,8 @@ def _barred(galaxy: Galaxy, disk: np.ndarray, rng: np.random.Generator) -> np.nd
         return disk
     turn = rng.uniform(-0.6, 0.6)
     axis = max(0.35 * galaxy.disk_axis, 0.12)
-    bar = gaussian(0.45 * galaxy.disk_radius, axis, galaxy.angle + turn * galaxy.disk_axis)
-    return (1 - galaxy.bar) * disk + galaxy.bar * bar
+    k_r = stretched(0.45 * galaxy.disk_radius, axis, galaxy.angle + turn * galaxy.disk_axis)
+    return (1 - galaxy.bar) * disk + galaxy.bar * np.exp(-0.5 * k_r**2)  # a Gaussian bar
 
 
 # ----------------------------------------------------------------------------------------------------- images
@@ -212,8 +190,8 @@ def seeing(galaxy: Galaxy) -> Float[np.ndarray, "band ky kx"]:
 def fibre_fractions(
     parts: Complex[np.ndarray, "component ky kx"], blur: Float[np.ndarray, "band ky kx"]
 ) -> Float[np.ndarray, "component band"]:
-    """Share of each component's light inside the fibre's 3 arcsec, in each band's seeing."""
-    weights = (blur * _aperture()).reshape(len(blur), -1)
+    """Fraction of the light of each component inside the 3 arcsec of the fibre, in the seeing of each band."""
+    weights = (blur * _APERTURE).reshape(len(blur), -1)
     return parts.real.reshape(len(parts), -1) @ weights.T
 
 
@@ -241,27 +219,26 @@ def neighbours_field(
     light = np.zeros(blur.shape, np.complex64)
     for other in others:
         shape = exponential(other.radius, other.axis, other.angle) if other.radius else np.float32(1)
-        light += other.flux.astype(np.float32)[:, None, None] * (shape * shift(other.x, other.y))
+        shift = np.exp(-1j * (KX * np.float32(other.x))) * np.exp(-1j * (KY * np.float32(other.y)))
+        light += other.flux.astype(np.float32)[:, None, None] * (shape * shift)
     return fft.irfft2(light * blur * _HALF, s=(FIELD, FIELD))
-
-
-def draw_neighbours(rng: np.random.Generator) -> list[Neighbour]:
-    """Foreground stars and background galaxies down to r = 22.2 in the stamp, 0.55 on average."""
-    half = PIXEL * SIZE / 2
-    return [_neighbour(rng, half) for _ in range(rng.poisson(0.55))]
 
 
 _COLOURS = np.array([[1.6, 0.55, 0, -0.22, -0.35], [0.9, 0.3, 0, -0.12, -0.2]])  # late stars; blue galaxies
 
 
-def _neighbour(rng: np.random.Generator, half: float) -> Neighbour:
-    """One neighbour: 40 per cent are stars."""
-    r = rng.triangular(18.0, 21.5, 22.2)
-    flux = 10 ** (-0.4 * (r + _COLOURS[int(rng.random() > 0.6)] - 22.5))
-    x, y = rng.uniform(-half, half, 2)
-    if rng.random() < 0.4:
-        return Neighbour(x, y, flux)
-    return Neighbour(x, y, flux, rng.uniform(0.4, 1.5), rng.uniform(0.3, 1.0), rng.uniform(0, np.pi))
+def draw_neighbours(rng: np.random.Generator) -> list[Neighbour]:
+    """Foreground stars (40 per cent) and background galaxies to r = 22.2 in the stamp, 0.55 on average."""
+    found, half = [], PIXEL_SCALE * SIZE / 2
+    for _ in range(rng.poisson(0.55)):
+        r = rng.triangular(18.0, 21.5, 22.2)
+        flux = 10 ** (-0.4 * (r + _COLOURS[int(rng.random() > 0.6)] - NANOMAGGY_ZERO))
+        place = rng.uniform(-half, half, 2)
+        shape = ()
+        if rng.random() >= 0.4:
+            shape = rng.uniform(0.4, 1.5), rng.uniform(0.3, 1.0), rng.uniform(0, np.pi)
+        found.append(Neighbour(*place, flux, *shape))
+    return found
 
 
 def noisy(image: Float[np.ndarray, "band y x"], rng: np.random.Generator) -> Float[np.ndarray, "band y x"]:

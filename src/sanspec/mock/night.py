@@ -1,4 +1,4 @@
-"""The spectrograph and the sky above it, as medians over 104 public spectra of the SDSS spectrograph.
+"""The spectrograph and the night sky: medians over 104 public spectra of the SDSS spectrographs.
 
 Sky in 1e-17 erg/s/cm2/A per fibre of 3 arcsec, wavelengths in vacuum Angstrom.
 """
@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from sanspec.spectra.grid import LOGLAM_STEP
 
-FIRST, PIXELS = 35780, 3900  # of the grid of 1e-4 dex on which everything below stands: 3784-9289 A
+FIRST, PIXELS = 35780, 3900  # of the common grid of 1e-4 dex: 3784-9289 A
 WAVE = 10 ** (LOGLAM_STEP * np.arange(FIRST, FIRST + PIXELS))
 
 _CONTINUUM = np.array(
@@ -68,30 +68,17 @@ _LINES = """
 """
 
 
-def _at(table: np.ndarray) -> Float[np.ndarray, " pix"]:
-    """A table of (wavelength, value) on WAVE."""
-    return np.interp(WAVE, *table)
-
-
-DISPERSION = _at(_DISPERSION)  # sigma of the line spread function, in pixels of 1e-4 dex
-READ, SHOT = _at(_READ), _at(_SHOT)
-
-
-def _sky() -> tuple[np.ndarray, np.ndarray]:
-    """Continuum and lines of the sky on WAVE."""
-    wave, peak = np.array(_LINES.split(), dtype=float).reshape(-1, 2).T
-    centre = np.log10(wave) / LOGLAM_STEP - FIRST
-    width = 1.05 * np.interp(wave, *_DISPERSION)
-    offsets = (np.arange(PIXELS)[:, None] - centre) / width
-    return _at(_CONTINUUM), (peak * np.exp(-0.5 * offsets**2)).sum(axis=1)
-
-
-CONTINUUM, LINES = _sky()
+CONTINUUM, READ, SHOT = (np.interp(WAVE, *table) for table in (_CONTINUUM, _READ, _SHOT))
+DISPERSION = np.interp(WAVE, *_DISPERSION)  # sigma of the line-spread function, in pixels of 1e-4 dex
+_LINE_WAVE, _PEAK = np.array(_LINES.split(), dtype=float).reshape(-1, 2).T
+_OFFSET = np.arange(PIXELS)[:, None] - (np.log10(_LINE_WAVE) / LOGLAM_STEP - FIRST)
+_WIDTH = 1.05 * np.interp(_LINE_WAVE, *_DISPERSION)
+LINES = (_PEAK * np.exp(-0.5 * (_OFFSET / _WIDTH) ** 2)).sum(axis=1)
 _SLOPE = np.gradient(LINES)
 
 
 def sky(rng: np.random.Generator) -> Float[np.ndarray, " pix"]:
-    """The sky of one night on WAVE: continuum and airglow vary apart, by 17 and 30 per cent."""
+    """The sky of one night on WAVE: continuum and airglow vary independently, by 17 and 30 per cent."""
     return CONTINUUM * rng.lognormal(0, 0.17) + LINES * rng.lognormal(0, 0.30)
 
 

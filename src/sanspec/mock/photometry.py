@@ -1,11 +1,12 @@
-"""Magnitudes and sizes measured on noiseless images the way the SDSS photometric pipeline defines them."""
+"""Magnitudes and sizes of noiseless images, as the SDSS photometric pipeline defines them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from sanspec.mock.image import ELECTRONS, FIELD, PIXEL, SKY
+from sanspec.mock.image import ELECTRONS, FIELD, SKY
+from sanspec.physics.constants import NANOMAGGY_ZERO, PIXEL_SCALE
 
 STEP = 0.2  # arcsec: bins of the radial profile
 BINS = 180  # to 36 arcsec
@@ -26,15 +27,11 @@ class Photometry:
     fibre: Float[np.ndarray, " band"]
 
 
-def _rings() -> tuple[np.ndarray, np.ndarray]:
-    """Ring of each pixel of the field, and the number of pixels in each ring."""
-    offset = (np.fft.fftfreq(FIELD, 1 / FIELD) - 0.5) * PIXEL
-    radius = np.hypot(offset[None, :], offset[:, None])
-    ring = np.minimum((radius / STEP).astype(int), BINS)
-    return ring.ravel(), np.bincount(ring.ravel(), minlength=BINS + 1)[:BINS]
-
-
-_RING, _COUNT = _rings()
+_OFFSET = (np.fft.fftfreq(FIELD, 1 / FIELD) - 0.5) * PIXEL_SCALE
+_RING = np.minimum(
+    (np.hypot(_OFFSET[None, :], _OFFSET[:, None]) / STEP).astype(int), BINS
+).ravel()  # of each pixel
+_COUNT = np.bincount(_RING, minlength=BINS + 1)[:BINS]  # pixels in each ring
 _EDGE = STEP * np.arange(1, BINS + 1)
 _AREA = np.pi * np.diff(np.concatenate([[0.0], _EDGE]) ** 2)
 
@@ -42,11 +39,10 @@ _AREA = np.pi * np.diff(np.concatenate([[0.0], _EDGE]) ** 2)
 def growth(field: Float[np.ndarray, "band field field"]) -> Float[np.ndarray, "band ring"]:
     """Flux within each ring's outer edge: mean brightness of the ring's pixels times its exact area."""
     flux = np.stack([np.bincount(_RING, band.ravel(), BINS + 1)[:BINS] for band in field])
-    filled = np.where(_COUNT > 0, flux / np.maximum(_COUNT, 1), np.nan) / PIXEL**2
+    filled = np.where(_COUNT > 0, flux / np.maximum(_COUNT, 1), np.nan) / PIXEL_SCALE**2
     for band in filled:  # the innermost rings hold no pixel centre
-        band[np.isnan(band)] = np.interp(
-            np.flatnonzero(np.isnan(band)), np.flatnonzero(~np.isnan(band)), band[~np.isnan(band)]
-        )
+        known = np.flatnonzero(~np.isnan(band))
+        band[:] = np.interp(np.arange(BINS), known, band[known])
     return np.cumsum(filled * _AREA, axis=1)
 
 
@@ -71,15 +67,18 @@ def measure(
 ) -> Photometry:
     """Petrosian, model and fibre photometry of a noiseless field, with the noise of its apertures.
 
-    fibre: flux within 3 arcsec; total: flux of the whole galaxy. The Petrosian aperture of all bands is that
-    of r, two radii wide; model colours weight every band with the r image, as a common profile does.
+    fibre: flux within 3 arcsec; total: flux of the whole galaxy. The Petrosian aperture of all bands is two
+    Petrosian radii in r; model colours weight every band with the r image, as a common profile does.
     """
     curves = growth(field)
     radius = np.array([petrosian_radius(curve) for curve in curves])
     aperture = np.clip(2 * radius[2], 4 * STEP, _EDGE[-1])
     petro = np.array([np.interp(aperture, _EDGE, curve) for curve in curves])
-    halves = [_enclosing(curve, share * flux) for share in (0.5, 0.9) for curve, flux in zip(curves, petro)]
-    r50, r90 = np.array(halves).reshape(2, -1)
+    edge, grown = np.append(0.0, _EDGE), np.pad(curves, ((0, 0), (1, 0)))
+    r50, r90 = (
+        np.array([np.interp(share * flux, curve, edge) for curve, flux in zip(grown, petro)])
+        for share in (0.5, 0.9)
+    )
     weight = field[2] / (field[2] ** 2).sum()
     colour = (field * weight).sum(axis=(1, 2))
     model = total[2] * 10 ** (-0.4 * rng.normal(0, 0.01)) * colour
@@ -97,17 +96,12 @@ def measure(
     )
 
 
-def _enclosing(curve: Float[np.ndarray, " ring"], flux: float) -> float:
-    """Radius [arcsec] that encloses `flux`."""
-    return float(np.interp(flux, np.concatenate([[0.0], curve]), np.concatenate([[0.0], _EDGE])))
-
-
 def _error(flux: Float[np.ndarray, " band"], radius: float) -> Float[np.ndarray, " band"]:
     """Standard error [nanomaggies] of the flux in an aperture, with a per cent of calibration."""
-    pixels = np.pi * radius**2 / PIXEL**2
+    pixels = np.pi * radius**2 / PIXEL_SCALE**2
     return np.sqrt(pixels * SKY**2 + np.maximum(flux, 0) / ELECTRONS + (0.01 * flux) ** 2)
 
 
 def magnitude(flux: Float[np.ndarray, "*band"]) -> Float[np.ndarray, "*band"]:
     """AB magnitude of a flux in nanomaggies; the survey's own asinh softening matters below r = 24 only."""
-    return 22.5 - 2.5 * np.log10(np.maximum(flux, 1e-3))
+    return NANOMAGGY_ZERO - 2.5 * np.log10(np.maximum(flux, 1e-3))

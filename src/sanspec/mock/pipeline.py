@@ -1,4 +1,4 @@
-"""The spectroscopic pipeline's words on an observation: redshift, class, and the tables of a spec file."""
+"""What the spectroscopic pipeline reports of an observation: redshift, class, the tables of a spec file."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,12 @@ from sanspec.mock.galaxy import Observation
 from sanspec.mock.identity import RUN2D, Identity
 from sanspec.mock.spectrum import Spectrum
 
-GALAXY_TARGET = 64  # primTarget of the Main Galaxy Sample
+GALAXY_TARGET = 64  # primTarget bit of the Main Galaxy Sample
 BAND_EDGES = ((3800, 4000), (4000, 5400), (5600, 6900), (6900, 8200), (8200, 9200))  # ugriz, Angstrom
-STARBURST, PURE = 50.0, 3.0  # equivalent widths of Halpha [Angstrom]: of a starburst; below it no subclass
+STARBURST, PURE = (
+    50.0,
+    3.0,
+)  # equivalent width of Halpha [Angstrom] above which: a starburst; a subclass at all
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,22 @@ class Measured:
 
 
 def measure(seen: Observation, rng: np.random.Generator) -> Measured:
-    """What the pipeline finds, with the scatter that it states."""
+    """What the pipeline measures, with errors drawn from the scatter that it states.
+
+    SUBCLASS is AGN above a line in [N II]/Ha and [O III]/Hb, otherwise set by the equivalent width of Halpha.
+    """
     snr = band_snr(seen.spectrum)
     z_err = 5e-6 + 2e-4 / max(snr[2], 2.0)
     vdisp_err = 3.0 + 120.0 / max(snr[2], 2.0)
     z = seen.galaxy.z + z_err * rng.standard_normal()
     vdisp = max(seen.fibre.vdisp + vdisp_err * rng.standard_normal(), 0.0)
-    return Measured(float(z), float(z_err), float(vdisp), float(vdisp_err), snr, subclass(seen))
+    n2, o3 = gas.diagram(seen.fibre.lines)
+    subclass = "STARBURST" if seen.fibre.width > STARBURST else "STARFORMING"
+    if seen.fibre.width < PURE:
+        subclass = ""
+    elif o3 > 0.7 - 1.2 * (n2 + 0.4):
+        subclass = "AGN"
+    return Measured(float(z), float(z_err), float(vdisp), float(vdisp_err), snr, subclass)
 
 
 def band_snr(spectrum: Spectrum) -> np.ndarray:
@@ -41,16 +53,6 @@ def band_snr(spectrum: Spectrum) -> np.ndarray:
     snr = spectrum.flux * np.sqrt(spectrum.ivar)
     inside = [snr[(spectrum.wave > low) & (spectrum.wave < high)] for low, high in BAND_EDGES]
     return np.array([np.median(values) if values.size else 0.0 for values in inside])
-
-
-def subclass(seen: Observation) -> str:
-    """SUBCLASS: AGN above a line in [N II]/Ha and [O III]/Hb, else by the width of Halpha."""
-    if seen.fibre.width < PURE:
-        return ""
-    n2, o3 = gas.diagram(seen.fibre.lines)
-    if o3 > 0.7 - 1.2 * (n2 + 0.4):
-        return "AGN"
-    return "STARBURST" if seen.fibre.width > STARBURST else "STARFORMING"
 
 
 # -------------------------------------------------------------------------------------------------- spec file
@@ -67,9 +69,31 @@ def header(who: Identity, seen: Observation) -> dict:
 
 
 def specobj(who: Identity, seen: Observation, found: Measured, changed: dict) -> np.ndarray:
-    """The row of HDU 2, SPECOBJ; `changed` holds the values that a defect alters."""
+    """The row of HDU 2, SPECOBJ. changed: values that a defect alters."""
+    ra, dec = np.deg2rad([who.ra, who.dec])
+    plateid = who.specobjid & ~(0xFFF << 38)  # the same packing without a fibre
+    objid = str(who.objid).encode()
+    target = {
+        "SPECOBJID": f"{who.specobjid:>22d}".encode(), "FLUXOBJID": objid, "BESTOBJID": objid,
+        "TARGETOBJID": f"{who.objid >> 8:>22d}".encode(), "PLATEID": str(plateid).encode(),
+        "CX": np.cos(dec) * np.cos(ra), "CY": np.cos(dec) * np.sin(ra), "CZ": np.sin(dec),
+        "SPECTROGRAPHID": 1 + (who.fiberid > 320), "PLATE": who.plate, "TILE": who.plate, "MJD": who.mjd,
+        "FIBERID": who.fiberid, "OBJID": who.photo, "PLUG_RA": who.ra, "PLUG_DEC": who.dec,
+    }  # fmt: skip
+    spectrum, fibre = seen.spectrum, seen.photometry.fibre
+    measured = {
+        "PLATESN2": seen.platesn2,
+        **{f"SPEC{half}_{band}": seen.platesn2 for half in (1, 2) for band in "GRI"},
+        "SUBCLASS": found.subclass.encode(), "Z": found.z, "Z_ERR": found.z_err,
+        "DOF": spectrum.flux.size - 10, "VDISP": found.vdisp, "VDISP_ERR": found.vdisp_err,
+        "WAVEMIN": spectrum.wave[0], "WAVEMAX": spectrum.wave[-1], "WCOVERAGE": 1e-4 * spectrum.flux.size,
+        "SN_MEDIAN_ALL": np.median(found.snr), "SN_MEDIAN": found.snr, "SPECTROFLUX": fibre,
+        "SPECTROFLUX_IVAR": (20 / fibre) ** 2, "SPECTROSYNFLUX": fibre,
+        "SPECTROSYNFLUX_IVAR": (20 / fibre) ** 2, "ANYANDMASK": np.bitwise_or.reduce(spectrum.and_mask),
+        "ANYORMASK": np.bitwise_or.reduce(spectrum.or_mask),
+    }  # fmt: skip
     about = np.zeros(1, speclite.SPECOBJ)
-    for name, value in (_CONSTANT | _about_target(who) | _about_spectrum(seen, found) | changed).items():
+    for name, value in (_CONSTANT | target | measured | changed).items():
         about[name] = value
     return about
 
@@ -83,36 +107,6 @@ _CONSTANT = {
     "CLASS": b"GALAXY", "RCHI2": 1.0, "RCHI2DIFF": 1.0, "TFILE": b"spEigenGal-53724.fits",
     "TCOLUMN": [0, 1, 2, 3, -1, -1, -1, -1, -1, -1], "NPOLY": 3, "CHI68P": 1.0,
 }  # fmt: skip
-
-
-def _about_target(who: Identity) -> dict:
-    """Values of SPECOBJ that name and place the target."""
-    ra, dec = np.deg2rad([who.ra, who.dec])
-    plateid = who.specobjid & ~(0xFFF << 38)  # the same packing without a fibre
-    objid = str(who.objid).encode()
-    return {
-        "SPECOBJID": f"{who.specobjid:>22d}".encode(), "FLUXOBJID": objid, "BESTOBJID": objid,
-        "TARGETOBJID": f"{who.objid >> 8:>22d}".encode(), "PLATEID": str(plateid).encode(),
-        "CX": np.cos(dec) * np.cos(ra), "CY": np.cos(dec) * np.sin(ra), "CZ": np.sin(dec),
-        "SPECTROGRAPHID": 1 + (who.fiberid > 320), "PLATE": who.plate, "TILE": who.plate, "MJD": who.mjd,
-        "FIBERID": who.fiberid, "OBJID": who.photo, "PLUG_RA": who.ra, "PLUG_DEC": who.dec,
-    }  # fmt: skip
-
-
-def _about_spectrum(seen: Observation, found: Measured) -> dict:
-    """Values of SPECOBJ that were measured."""
-    spectrum, fibre = seen.spectrum, seen.photometry.fibre
-    return {
-        "PLATESN2": seen.platesn2,
-        **{f"SPEC{half}_{band}": seen.platesn2 for half in (1, 2) for band in "GRI"},
-        "SUBCLASS": found.subclass.encode(), "Z": found.z, "Z_ERR": found.z_err,
-        "DOF": spectrum.flux.size - 10, "VDISP": found.vdisp, "VDISP_ERR": found.vdisp_err,
-        "WAVEMIN": spectrum.wave[0], "WAVEMAX": spectrum.wave[-1], "WCOVERAGE": 1e-4 * spectrum.flux.size,
-        "SN_MEDIAN_ALL": np.median(found.snr), "SN_MEDIAN": found.snr, "SPECTROFLUX": fibre,
-        "SPECTROFLUX_IVAR": (20 / fibre) ** 2, "SPECTROSYNFLUX": fibre,
-        "SPECTROSYNFLUX_IVAR": (20 / fibre) ** 2, "ANYANDMASK": np.bitwise_or.reduce(spectrum.and_mask),
-        "ANYORMASK": np.bitwise_or.reduce(spectrum.or_mask),
-    }  # fmt: skip
 
 
 def spzline(who: Identity, seen: Observation, found: Measured, rng: np.random.Generator) -> np.ndarray:

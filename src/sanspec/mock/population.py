@@ -1,4 +1,4 @@
-"""What a galaxy of the embedded sky is: mass, type, structure, history, dust, nucleus.
+"""Properties of the simulated galaxies: mass, type, structure, star formation history, dust, nucleus.
 
 Drawn from published relations. Masses are for a Chabrier (2003) initial mass function, lengths on the sky in
 arcsec, ages in Gyr of lookback time.
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from astropy.cosmology import FlatLambdaCDM
 
-COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
+from sanspec.physics.cosmology import COSMOLOGY
+
 MASS_MIN, MASS_MAX = 8.8, 12.0  # log solar masses
 FLUX_LIMIT = 17.77  # Petrosian r, dereddened: the Main Galaxy Sample (Strauss et al. 2002)
 MARGIN = 0.9  # mag beyond the limit up to which masses and redshifts are proposed
@@ -28,7 +28,7 @@ GALLAZZI = np.array([
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """One stellar component's history: delayed tau model, quenched, with an optional burst.
+    """Star formation history of one component: a quenched delayed tau model with an optional burst.
 
     onset, quench: lookback time [Gyr] of the first stars and of the end of normal star formation (0: still
     going); tau [Gyr]; burst: fraction of the mass formed within the last `burst_age` Gyr; metal: mean [M/H].
@@ -85,11 +85,11 @@ def _proposal() -> tuple[np.ndarray, ...]:
     volume = COSMOLOGY.differential_comoving_volume(z).value
     modulus = COSMOLOGY.distmod(z).value
     red = quenched_fraction(mass)
-    number = (
-        mass_function(mass)[:, None, None] * volume[:, None] * np.stack([1 - red, red], axis=1)[:, None, :]
-    )
+    number = mass_function(mass)[:, None, None] * volume[:, None] * np.stack([1 - red, red], 1)[:, None, :]
+    # Absolute r by a mean mass-to-light ratio: the final cut is on synthesised magnitudes.
+    light = mass - np.array([0.05 + 0.20 * (mass - 9.7), 0.42 + 0.10 * (mass - 10.8)])
     for state in (0, 1):
-        r = _rough_magnitude(mass, bool(state))[:, None] + modulus + (1.05 if state else 0.6) * z
+        r = (4.65 - 2.5 * light[state])[:, None] + modulus + (1.05 if state else 0.6) * z
         number[..., state] *= (r < FLUX_LIMIT + MARGIN) & (r > EDGE)
     cumulative = np.cumsum(number.ravel())
     return mass, z, cumulative / cumulative[-1], np.array(number.shape)
@@ -106,29 +106,17 @@ def quenched_fraction(log_mass: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-(log_mass - 10.45) / 0.28))
 
 
-def _rough_magnitude(log_mass: np.ndarray, quenched: bool) -> np.ndarray:
-    """Absolute r [mag] by a mean mass-to-light ratio: to propose; the cut is on synthesised magnitudes."""
-    light = log_mass - (0.42 + 0.10 * (log_mass - 10.8) if quenched else 0.05 + 0.20 * (log_mass - 9.7))
-    return 4.65 - 2.5 * light
-
-
-def propose(rng: np.random.Generator, z_min: float, z_max: float) -> tuple[float, float, bool]:
-    """A (log mass, z, quenched) of the luminosity-limited parent population."""
-    mass, z, cumulative, shape = _proposal()
-    while True:
+def draw(rng: np.random.Generator, z_min: float, z_max: float) -> Galaxy:
+    """A galaxy of the luminosity-limited parent population with z_min < z < z_max."""
+    masses, redshifts, cumulative, shape = _proposal()
+    z = -1.0
+    while not z_min < z < z_max:
         cell = np.searchsorted(cumulative, rng.random(), side="right")
         i, j, state = np.unravel_index(min(cell, cumulative.size - 1), shape)
-        redshift = z[j] + 0.001 * (rng.random() - 0.5)
-        if z_min < redshift < z_max:
-            return mass[i] + 0.02 * (rng.random() - 0.5), redshift, bool(state)
-
-
-def draw(rng: np.random.Generator, z_min: float, z_max: float) -> Galaxy:
-    """A galaxy of the parent population."""
-    mass, z, quenched = propose(rng, z_min, z_max)
+        z = redshifts[j] + 0.001 * (rng.random() - 0.5)
+    mass, quenched = masses[i] + 0.02 * (rng.random() - 0.5), bool(state)
     green = not quenched and rng.random() < 0.10
-    kind = _kind(rng, mass, quenched)
-    bulge_fraction = _bulge_fraction(rng, mass, kind)
+    kind, bulge_fraction = _morphology(rng, mass, quenched)
     cos_i = rng.random()
     flat = np.sqrt(cos_i**2 * (1 - THICKNESS**2) + THICKNESS**2)
     bulge, disk = _histories(rng, mass, quenched, green)
@@ -144,19 +132,16 @@ def draw(rng: np.random.Generator, z_min: float, z_max: float) -> Galaxy:
     )  # fmt: skip
 
 
-def _kind(rng: np.random.Generator, mass: float, quenched: bool) -> str:
-    """Morphological type: quenched galaxies E or S0, the others S, or Irr at low mass."""
+def _morphology(rng: np.random.Generator, mass: float, quenched: bool) -> tuple[str, float]:
+    """Type and mass fraction of the bulge: quenched galaxies are E or S0, the others S, or Irr at low mass."""
     u = rng.random()
     if quenched:
-        return "E" if u < 0.55 + 0.25 * (mass - 10.5) else "S0"
-    return "Irr" if u < 0.6 / (1 + np.exp((mass - 9.6) / 0.15)) else "S"
-
-
-def _bulge_fraction(rng: np.random.Generator, mass: float, kind: str) -> float:
-    """Mass fraction of the bulge."""
-    u = {"E": rng.uniform(0.75, 1.0), "S0": rng.beta(5, 4), "Irr": 0.0}
-    spiral = np.clip(rng.beta(1.6, 6) + 0.12 * (mass - 10.3), 0.0, 0.75)
-    return float(u.get(kind, spiral))
+        kind = "E" if u < 0.55 + 0.25 * (mass - 10.5) else "S0"
+    else:
+        kind = "Irr" if u < 0.6 / (1 + np.exp((mass - 9.6) / 0.15)) else "S"
+    fractions = {"E": rng.uniform(0.75, 1.0), "S0": rng.beta(5, 4), "Irr": 0.0}
+    fractions["S"] = np.clip(rng.beta(1.6, 6) + 0.12 * (mass - 10.3), 0.0, 0.75)
+    return kind, float(fractions[kind])
 
 
 def _shape(rng: np.random.Generator, mass: float, z: float, kind: str, flat: float) -> dict:
@@ -170,15 +155,12 @@ def _shape(rng: np.random.Generator, mass: float, z: float, kind: str, flat: flo
     arcsec = float(np.clip(kpc / kpc_per_arcsec(z), 0.3, 14.0))
     round_axis = rng.uniform(0.6, 1.0)
     elliptical = kind == "E"
+    sersic = (4.2 + 0.8 * (mass - 10.8), 0.7, 2.2, 6.0) if elliptical else (2.8, 0.9, 1.0, 4.5)
     return {
         "radius": arcsec,
         "bulge_radius": arcsec if elliptical else float(np.clip(arcsec * rng.uniform(0.2, 0.45), 0.15, 6.0)),
         "disk_radius": arcsec * (1.6 if elliptical else rng.uniform(1.1, 1.3)),
-        "sersic": float(
-            np.clip(rng.normal(4.2 + 0.8 * (mass - 10.8), 0.7), 2.2, 6.0)
-            if elliptical
-            else np.clip(rng.normal(2.8, 0.9), 1.0, 4.5)
-        ),
+        "sersic": float(np.clip(rng.normal(*sersic[:2]), *sersic[2:])),
         "bulge_axis": round_axis if elliptical else float(np.clip(rng.normal(0.8, 0.1), max(0.5, flat), 1.0)),
         "disk_axis": round_axis if elliptical else max(flat, 0.35) if kind == "Irr" else flat,
     }
@@ -199,15 +181,15 @@ def kpc_per_arcsec(z: float) -> float:
 
 
 def _pattern(rng: np.random.Generator, kind: str, bulge_fraction: float, flat: float) -> dict:
-    """Spiral arms (open where the bulge is small: Hubble's sequence), texture and bar; they fade edge on."""
+    """Spiral arms (open where the bulge is small: Hubble's sequence), texture and bar; all fade edge on."""
     face_on = float(np.clip((flat - THICKNESS) / 0.35, 0.0, 1.0))
     contrast, clumps, barred = rng.uniform(0.6, 1.1), rng.uniform(0.2, 0.55), rng.random() < 0.35
     disk_galaxy = kind == "S"
+    arms = int(rng.choice([2, 2, 2, 3, 4]))
+    pitch = np.deg2rad(np.clip(rng.normal(23 - 18 * bulge_fraction, 4), 8, 35)) * rng.choice([-1, 1])
     return {
-        "arms": int(rng.choice([2, 2, 2, 3, 4])),
-        "pitch": float(
-            np.deg2rad(np.clip(rng.normal(23 - 18 * bulge_fraction, 4), 8, 35)) * rng.choice([-1, 1])
-        ),
+        "arms": arms,
+        "pitch": float(pitch),
         "contrast": contrast * face_on if disk_galaxy else 0.0,
         "clumps": clumps * face_on if disk_galaxy else 2.0 * clumps if kind == "Irr" else 0.0,
         "bar": rng.uniform(0.1, 0.25) if barred and kind in ("S", "S0") else 0.0,
@@ -249,9 +231,8 @@ def _dispersions(rng: np.random.Generator, mass: float, quenched: bool, cos_i: f
     """Velocity dispersions: bulges as Zahid et al. 2016; disks add unresolved rotation."""
     bulge = 118.3 * 10 ** ((mass - 10.26) * (0.293 if mass > 10.26 else 0.403)) * 10 ** rng.normal(0, 0.07)
     rotation = 10 ** (2.13 + 0.28 * (mass - 10)) * 10 ** rng.normal(0, 0.05)  # Tully & Fisher 1977
-    disk = (
-        0.85 * bulge if quenched else np.hypot(25 + 20 * (mass > 10), 0.38 * rotation * np.sqrt(1 - cos_i**2))
-    )
+    turbulent = 25 + 20 * (mass > 10)
+    disk = 0.85 * bulge if quenched else np.hypot(turbulent, 0.38 * rotation * np.sqrt(1 - cos_i**2))
     return {"bulge_vdisp": float(np.clip(bulge, 25, 400)), "disk_vdisp": float(np.clip(disk, 25, 400))}
 
 
@@ -279,10 +260,10 @@ def _nucleus(
     bulge: Population,
     disk: Population,
 ) -> str:
-    """Active nuclei, in hosts as the survey's are; where there is no gas, LINERs alone.
+    """Type of active nucleus, in hosts like those of the survey; quenched galaxies only have LINERs.
 
-    How far the hosts' looks tell them is set by what images of the survey tell: 82 per cent right where never
-    saying active is 67 (Doorenbos et al. 2024, section 5.7).
+    How well the host's image predicts activity is set by the survey's images: 82 per cent of predictions are
+    right, 67 per cent if no galaxy is called active (Doorenbos et al. 2024, section 5.7).
     """
     if quenched:
         chance = _liner_chance(mass, bulge_fraction, bulge, disk)
@@ -294,18 +275,19 @@ def _nucleus(
 
 
 def _active_chance(mass: float, bulge_fraction: float) -> float:
-    """Of a star-forming galaxy: massive and concentrated hosts (Kauffmann et al. 2003, sections 5 and 6).
+    """Probability that a star-forming galaxy is active: high in massive and concentrated hosts.
 
-    Galaxies in transition are active almost all (Schawinski et al. 2007).
+    Kauffmann et al. 2003, sections 5 and 6. Almost all galaxies in transition are active (Schawinski et al.
+    2007).
     """
     return 0.03 + 0.95 / (1 + np.exp(-(mass - 10.5 + 0.6 * (bulge_fraction - 0.2)) / 0.05))
 
 
 def _liner_chance(mass: float, bulge_fraction: float, bulge: Population, disk: Population) -> float:
-    """Of a quenched galaxy: those with a disk, and the younger of their mass.
+    """Probability that a quenched galaxy is a LINER: high with a disk, and if young for its mass.
 
     Ionised gas is where disks are (Sarzi et al. 2006); LINERs of the red sequence are some 2-3 Gyr younger
-    than its quiet galaxies (Graves et al. 2007).
+    than its inactive galaxies (Graves et al. 2007).
     """
     excess = bulge_fraction * (bulge.onset - _onset(mass, BULGE_ONSET))
     excess += (1 - bulge_fraction) * (disk.onset - _onset(mass, DISK_ONSET))

@@ -1,15 +1,15 @@
-"""Spectrum files of the survey's "lite" form, byte by byte: COADD, SPECOBJ, SPZLINE after an empty primary.
+"""Write spectrum files of the survey's "lite" form: an empty primary HDU, then COADD, SPECOBJ, SPZLINE.
 
 Columns, their order and their formats are those of data release 12 for the SDSS spectrographs; a file of
-3781-3870 pixels takes 172,800 bytes. Headers are made once and patched, since a general writer takes 70 ms a
-file.
+3781-3870 pixels takes 172,800 bytes. Headers are made once and patched, since a general writer takes 70 ms
+per file.
 """
 
 from functools import lru_cache
 
 import numpy as np
 
-from sanspec.mock.spectrum import Spectrum
+from sanspec.mock.spectrum import COLUMNS, Spectrum
 from sanspec.spectra.grid import LOGLAM_STEP
 
 _COADD = "flux:E loglam:E ivar:E and_mask:J or_mask:J wdisp:E sky:E model:E"
@@ -53,18 +53,11 @@ _TYPES = {"A": "S", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "
 
 
 def _dtype(columns: str) -> np.dtype:
-    """Row type of a list of NAME:FORMAT."""
+    """Type of a table row, from a list of NAME:FORMAT."""
     fields = []
     for name, form in (column.split(":") for column in columns.split()):
-        count = int(form[:-1] or 1)
-        kind = _TYPES[form[-1]]
-        fields.append(
-            (name, f"{kind}{count}")
-            if form[-1] == "A"
-            else (name, kind, (count,))
-            if count > 1
-            else (name, kind)
-        )
+        count, kind = int(form[:-1] or 1), _TYPES[form[-1]]
+        fields.append((name, f"S{count}") if kind == "S" else (name, kind, (count,))[: 2 + (count > 1)])
     return np.dtype(fields)
 
 
@@ -83,12 +76,13 @@ def card(key: str, value, comment: str = "") -> bytes:
 
 
 def _padded(data: bytes, fill: bytes) -> bytes:
-    """`data` filled up to whole blocks."""
+    """`data` padded to whole blocks."""
     return data + fill * (-len(data) % _BLOCK)
 
 
+@lru_cache(maxsize=128)
 def _table_header(name: str, columns: str, dtype: np.dtype, rows: int, comment: str) -> bytes:
-    """The header of a binary table."""
+    """The header of a binary table with `rows` rows."""
     cards = [
         card("XTENSION", "BINTABLE", "binary table extension"),
         card("BITPIX", 8, "array data type"),
@@ -106,41 +100,13 @@ def _table_header(name: str, columns: str, dtype: np.dtype, rows: int, comment: 
     return _padded(b"".join(cards), b" ")
 
 
-@lru_cache(maxsize=128)
-def _headers(pixels: int) -> tuple[bytes, bytes, bytes]:
-    """Headers of the three tables for spectra of `pixels` pixels."""
-    return (
-        _table_header("COADD", _COADD, COADD, pixels, "Coadded spectrum"),
-        _table_header("SPECOBJ", _SPECOBJ, SPECOBJ, 1, "Metadata from specObj row"),
-        _table_header("SPZLINE", _SPZLINE, SPZLINE, len(ZLINES), "Line fits from spZline"),
-    )
-
-
-@lru_cache(maxsize=1)
-def _primary() -> tuple[bytes, dict[str, int]]:
-    """The primary header, and where in it each card stands that differs from file to file."""
-    cards = [card(*entry) for entry in _PRIMARY] + [b"END".ljust(_CARD)]
-    places = {entry[0]: position * _CARD for position, entry in enumerate(_PRIMARY)}
-    return _padded(b"".join(cards), b" "), places
-
-
 def primary(values: dict) -> bytes:
     """The primary header with `values` (by keyword) in place of its own."""
-    template, places = _primary()
-    header = bytearray(template)
-    comments = {entry[0]: entry[2] if len(entry) > 2 else "" for entry in _PRIMARY}
+    header = bytearray(_TEMPLATE)
     for key, value in values.items():
-        header[places[key] : places[key] + _CARD] = card(key, value, comments[key])
+        place, comment = _PLACES[key]
+        header[place : place + _CARD] = card(key, value, comment)
     return bytes(header)
-
-
-def _spaced(table: np.ndarray) -> np.ndarray:
-    """A table with its text filled up with blanks, as the survey's is, instead of zeros."""
-    result = table.copy()
-    for name in table.dtype.names:
-        if table.dtype[name].kind == "S":
-            result[name] = np.char.ljust(table[name], table.dtype[name].itemsize)
-    return result
 
 
 def pack(spectrum: Spectrum, header: dict, about: np.ndarray, lines: np.ndarray) -> bytes:
@@ -148,13 +114,26 @@ def pack(spectrum: Spectrum, header: dict, about: np.ndarray, lines: np.ndarray)
 
     header: values of the primary header by keyword; about: one row of SPECOBJ; lines: rows of SPZLINE.
     """
-    coadd = np.empty(spectrum.flux.size, COADD)
-    coadd["loglam"] = LOGLAM_STEP * (spectrum.first + np.arange(spectrum.flux.size))
-    for name in ("flux", "ivar", "and_mask", "or_mask", "wdisp", "sky", "model"):
+    pixels = spectrum.flux.size
+    coadd = np.empty(pixels, COADD)
+    coadd["loglam"] = LOGLAM_STEP * (spectrum.first + np.arange(pixels))
+    for name in COLUMNS:
         coadd[name] = getattr(spectrum, name)
-    heads = _headers(spectrum.flux.size)
-    tables = zip(heads, (coadd, _spaced(about), _spaced(lines)))
-    return primary(header) + b"".join(head + _padded(table.tobytes(), b"\0") for head, table in tables)
+    about, lines = about.copy(), lines.copy()
+    for table in (about, lines):  # text is padded with blanks, not with zeros
+        for name in table.dtype.names:
+            if table.dtype[name].kind == "S":
+                table[name] = np.char.ljust(table[name], table.dtype[name].itemsize)
+    extensions = (
+        ("COADD", _COADD, coadd, "Coadded spectrum"),
+        ("SPECOBJ", _SPECOBJ, about, "Metadata from specObj row"),
+        ("SPZLINE", _SPZLINE, lines, "Line fits from spZline"),
+    )
+    content = primary(header)
+    for name, columns, table, comment in extensions:
+        content += _table_header(name, columns, table.dtype, len(table), comment)
+        content += _padded(table.tobytes(), b"\0")
+    return content
 
 
 _WEATHER = (
@@ -223,3 +202,5 @@ _PRIMARY = (
     ("FIBERID", 0, "Fiber number (1-640)"), ("NEXP", 8, "Number of individual exposures"),
     *((f"EXPID{number:02d}", f"{'b1' if number < 5 else 'r1'}-simulated") for number in range(1, 9)),
 )  # fmt: skip
+_TEMPLATE = _padded(b"".join(card(*entry) for entry in _PRIMARY) + b"END".ljust(_CARD), b" ")
+_PLACES = {key: (n * _CARD, comment[0] if comment else "") for n, (key, _, *comment) in enumerate(_PRIMARY)}

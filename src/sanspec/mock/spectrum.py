@@ -21,6 +21,9 @@ LEVELS = 256  # widths at which the kernel is tabulated
 MILKY_WAY = milky_way(night.WAVE)
 
 
+COLUMNS = ("flux", "ivar", "and_mask", "or_mask", "wdisp", "sky", "model")
+
+
 @dataclass(frozen=True)
 class Spectrum:
     """A spectrum as observed, from pixel `first` of the common 1e-4 dex grid on; 1e-17 erg/s/cm2/A."""

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from sanspec.mock.population import Population
 from sanspec.physics.air import air_to_vac
-from sanspec.physics.constants import FWHM_PER_SIGMA
+from sanspec.physics.constants import AB_ZERO, C_ANGSTROM, FWHM_PER_SIGMA
 from sanspec.physics.dust import CARDELLI_RV, calzetti, cardelli
 from sanspec.spectra.grid import LOGLAM_STEP, bin_edges, loglam_edges, rebin
 from sanspec.stellar.library import Library
@@ -33,7 +33,7 @@ SKY_WAVE = 10 ** (LOGLAM_STEP * np.arange(SKY_FIRST, SKY_FIRST + SKY_PIXELS))
 
 @dataclass(frozen=True)
 class Stars:
-    """The library as the simulation uses it.
+    """Stellar population models as the simulation uses them.
 
     flux: (model, pix) Lsun/Angstrom per solar mass formed, models in the order (age, metal); masses: (model)
     left in stars and remnants; ages [Gyr], metals [M/H]; sigma: (pix) its resolution, pixels of 1e-4 dex.
@@ -53,13 +53,14 @@ def prepare(library: Library) -> Stars:
     flux[: library.metals.size] *= BRIGHTER
     fwhm = np.interp(WAVE, air_to_vac(library.lam), library.fwhm)
     sigma = fwhm / FWHM_PER_SIGMA / (WAVE * np.log(10) * LOGLAM_STEP)
-    return Stars(flux.astype(np.float32), library.mass, library.ages, library.metals, sigma)
+    ages = np.ascontiguousarray(library.ages)  # a strided view would change the last bit of mean ages
+    return Stars(flux.astype(np.float32), library.mass, ages, library.metals, sigma)
 
 
 def formed(history: Population, lookback: Float[np.ndarray, " edge"]) -> Float[np.ndarray, " edge"]:
-    """Mass formed before each lookback time [Gyr] by a delayed tau model, quenched, to 1 in total.
+    """Mass formed before each lookback time [Gyr] by a quenched delayed tau model, 1 in total.
 
-    Star formation goes as t exp(-t/tau) from the onset on, and from the quenching on falls with QUENCHING.
+    Star formation goes as t exp(-t/tau) from the onset, and declines exponentially with QUENCHING once quenched.
     """
     tau, quench = history.tau, min(history.quench, 0.9 * history.onset)
     end = history.onset - quench
@@ -77,14 +78,13 @@ def formed(history: Population, lookback: Float[np.ndarray, " edge"]) -> Float[n
     return (1 - history.burst) * smooth + history.burst * steady
 
 
-def age_edges(ages: Float[np.ndarray, " age"]) -> Float[np.ndarray, " age+1"]:
-    """Lookback times between which each model stands; the youngest also for all younger stars."""
-    return np.concatenate([[0.0], np.sqrt(ages[1:] * ages[:-1]), [20.0]])
-
-
 def weights(stars: Stars, history: Population) -> Float[np.ndarray, "age metal"]:
-    """Mass formed per model, to 1 in total: by age the history, by [M/H] a Gaussian about its mean."""
-    by_age = -np.diff(formed(history, age_edges(stars.ages)))
+    """Mass formed per model, 1 in total: by age the history, by [M/H] a Gaussian about its mean.
+
+    The youngest model also stands for all younger stars.
+    """
+    edges = np.concatenate([[0.0], np.sqrt(stars.ages[1:] * stars.ages[:-1]), [20.0]])
+    by_age = -np.diff(formed(history, edges))
     return by_age[:, None] * _metal_weights(stars.metals, history.metal)
 
 
@@ -93,7 +93,7 @@ _BELL = np.append((1 - POOR) * np.exp(-0.5 * _SPREAD**2) / np.exp(-0.5 * _SPREAD
 
 
 def _metal_weights(metals: Float[np.ndarray, " metal"], mean: float) -> Float[np.ndarray, " metal"]:
-    """Share of each metallicity, linear between nodes, held at the ends; POOR of it lies 1.2 dex lower."""
+    """Mass fraction per metallicity, linear between nodes, clipped at the ends; POOR of it lies 1.2 dex lower."""
     metal = np.clip(np.append(mean + METAL_SPREAD * _SPREAD, mean - 1.2), metals[0], metals[-1])
     low = np.clip(np.searchsorted(metals, metal, side="right") - 1, 0, metals.size - 2)
     high_share = (metal - metals[low]) / (metals[low + 1] - metals[low])
@@ -102,10 +102,9 @@ def _metal_weights(metals: Float[np.ndarray, " metal"], mean: float) -> Float[np
 
 
 def star_formation(history: Population) -> float:
-    """Star formation rate now, mean over the last 20 Myr, per unit of mass formed [1/yr]."""
-    recent = np.array([0.02, 0.0])
-    before = formed(history, recent)
-    return float((before[1] - before[0]) / 2e7)
+    """Mean star formation rate over the last 20 Myr per unit of mass formed [1/yr]."""
+    before, now = formed(history, np.array([0.02, 0.0]))
+    return float((now - before) / 2e7)
 
 
 # ------------------------------------------------------------------------------------------------------- dust
@@ -142,8 +141,7 @@ def filter_weights() -> Float[np.ndarray, "band pix"]:
     response[0, SKY_WAVE > RED_LEAK] = 0
     photons = response * SKY_WAVE * (SKY_WAVE * np.log(10) * LOGLAM_STEP)
     reference = (response / SKY_WAVE * (SKY_WAVE * np.log(10) * LOGLAM_STEP)).sum(axis=1, keepdims=True)
-    c_angstrom, ab_zero = 2.99792458e18, 3.631e-20
-    return 1e9 * photons / (reference * c_angstrom * ab_zero)
+    return 1e9 * photons / (reference * C_ANGSTROM * AB_ZERO)
 
 
 def shifted_weights(

@@ -1,4 +1,4 @@
-"""The truth table: what was drawn for each galaxy of the embedded sky, and what follows from it."""
+"""The truth table: the quantities drawn for each simulated galaxy, and those derived from them."""
 
 import dataclasses
 
@@ -28,19 +28,15 @@ UNITS = {
 }  # fmt: skip
 
 
-def _in_r(wave: np.ndarray) -> np.ndarray:
-    """Pixels inside the r band."""
-    return (wave > BAND_EDGES[2][0]) & (wave < BAND_EDGES[2][1])
-
-
 def row(who: Identity, seen: Observation, kind: str, paired: bool) -> dict:
-    """One row: ids, defect, everything drawn (nested histories as bulge_*, disk_*), and what follows from it.
+    """One row: ids, defect, all quantities drawn (histories as bulge_*, disk_*), and derived ones.
 
-    model_*: measured model magnitudes without the Milky Way's dust.
+    model_*: measured model magnitudes, corrected for the Milky Way's dust.
     """
     drawn = dataclasses.asdict(seen.galaxy)
     for part in ("bulge", "disk"):
         drawn |= {f"{part}_{name}": value for name, value in drawn.pop(part).items()}
+    in_r = (seen.spectrum.wave > BAND_EDGES[2][0]) & (seen.spectrum.wave < BAND_EDGES[2][1])
     dust = EXTINCTION * seen.galaxy.mw_ebv
     model, petro = magnitude(seen.photometry.model) - dust, float(magnitude(seen.photometry.petro[2]))
     return {
@@ -49,7 +45,7 @@ def row(who: Identity, seen: Observation, kind: str, paired: bool) -> dict:
         "age": seen.light.age, "metal": seen.light.metal, "fibre_vdisp": seen.fibre.vdisp,
         "halpha_width": seen.fibre.width, "dn4000": seen.fibre.dn4000, "platesn2": seen.platesn2,
         "snr": float(band_snr(seen.spectrum)[2]),
-        "fibre_flux": float(np.median(seen.spectrum.model[_in_r(seen.spectrum.wave)])), "petro_r": petro,
+        "fibre_flux": float(np.median(seen.spectrum.model[in_r])), "petro_r": petro,
         "petro_r50": float(seen.photometry.petro_r50[2]),
         "concentration": float(seen.photometry.petro_r90[2] / seen.photometry.petro_r50[2]),
         "absolute_r": seen.light.absolute_r,
