@@ -17,7 +17,6 @@ ORDER = [
 ]
 # Imports against the order that still stand: (importer, imported).
 STANDING = {
-    ("products", "nets"),
     ("scores", "features"),
 }
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -11,12 +11,14 @@ import torch
 from jaxtyping import Float, Int, UInt64
 from tqdm import tqdm
 
-from sanspec.config import CASCADE, Config
+from sanspec.config import CASCADE, Config, Train
 from sanspec.errors import SanspecError
 from sanspec.nets import build
 from sanspec.nets.cascade import Cascade, Draws
 from sanspec.nets.data import galaxies
+from sanspec.nets.properties import PROPERTIES
 
+BATCH = 128  # images per call of the contrastive and the regression network
 TASK = {"cpu": 8, "cuda": 256}  # galaxies per task of a worker
 _cascade: list = []  # the networks of a worker process, loaded once
 
@@ -79,3 +81,34 @@ def _work(task: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, 
     """Rows and draws of a task (rows, ids, images), by the networks of this process."""
     rows, specobjid, images = task
     return rows, _cascade[0](specobjid, images)
+
+
+def embedding(path: Path, settings: Train) -> Callable[[np.ndarray], np.ndarray]:
+    """Function from images (gal, band, y, x) to points (gal, latent) in the space of the fine contrastive network."""
+    model, _ = build.load(path, "clip_fine", settings)
+
+    @torch.inference_mode()
+    def embed(images: np.ndarray) -> np.ndarray:
+        parts = (images[i : i + BATCH] for i in range(0, len(images), BATCH))
+        batches = (galaxies(np.zeros(len(part)), part, settings.crop) for part in parts)
+        return np.concatenate([model.embed_images(batch).numpy() for batch in batches])
+
+    return embed
+
+
+@torch.inference_mode()
+def regressed(
+    path: Path,
+    settings: Train,
+    specobjid: UInt64[np.ndarray, " gal"],
+    images: Float[np.ndarray, "gal band y x"],
+) -> tuple[Float[np.ndarray, "gal pix"], dict[str, Float[np.ndarray, " gal"]]]:
+    """Normalised flux, and the properties of `nets.properties` by name, predicted by the regression network."""
+    model, _ = build.load(path, "regressor", settings)
+    flux, properties = [], []
+    for start in tqdm(range(0, len(images), BATCH), desc="regression", mininterval=1.0):
+        rows = slice(start, start + BATCH)
+        batch = galaxies(specobjid[rows], images[rows], settings.crop)
+        flux.append(np.exp(model.predict(batch).double().numpy()))
+        properties.append(model.properties(batch).double().numpy())
+    return np.concatenate(flux), dict(zip(PROPERTIES, np.concatenate(properties).T))

@@ -1,7 +1,7 @@
-"""Draw spectra for the images of a split and choose the best of them.
+"""Draw spectra given the images of a split, and choose the best draw of each galaxy.
 
-Coarse draws, those nearest to the image in the coarse contrastive network, fine draws of each, the best by
-the fine one. Galaxies are dealt out to worker processes of one thread each; no draw depends on how.
+The coarse draws that the coarse contrastive network scores best are kept, and fine spectra are drawn for each; the fine
+contrastive network chooses among them. No draw depends on the number of worker processes.
 """
 
 import logging
@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from sanspec import config, options, store
-from sanspec.errors import SanspecError, Warn
+from sanspec.config import CASCADE
+from sanspec.errors import Warn
 from sanspec.nets import lease
 from sanspec.products import samples
 
 log = logging.getLogger(__name__)
-
-CASCADE = ("diff_coarse", "clip_coarse", "diff_fine", "clip_fine")
-
 
 FILES = options.files(
     "config spectra images statistics",
@@ -29,9 +27,9 @@ FILES = options.files(
 
 def arguments(parser) -> None:
     """Settings, inputs, outputs, and the device."""
-    parser.add_argument("--fits", type=Path, help="folder for one FITS file a galaxy")
-    parser.add_argument("--split", choices=("test", "valid"), default="test", help="which galaxies")
-    parser.add_argument("--limit", type=int, help="only so many of them, evenly spread")
+    parser.add_argument("--fits", type=Path, help="folder for one FITS file per galaxy")
+    parser.add_argument("--split", choices=("test", "valid"), default="test", help="split of the galaxies")
+    parser.add_argument("--limit", type=int, help="only this many galaxies, evenly spread over the split")
     lease.arguments(parser)
 
 
@@ -43,10 +41,8 @@ def run(args) -> None:
 
 
 def _generate(args, settings: config.Config, device: str) -> None:
-    """All galaxies of the split, written as they come; torch is imported here because the lease must come
-    first.
-    """
-    from sanspec.nets import predict
+    """Draw and write all galaxies of the split; torch is imported here because the lease must come first."""
+    from sanspec.nets import cascade, predict
     from sanspec.products import predictions
 
     sky, ids, images = _read(args)
@@ -54,30 +50,28 @@ def _generate(args, settings: config.Config, device: str) -> None:
     drawn = predict.drawn(
         args.nets, settings, sky["wave"], ids, images, np.flatnonzero(good), device, args.threads
     )
-    made = store.provenance(
+    header = store.provenance(
         "generate", settings.generate.model_dump(mode="json"), split=args.split, nets=_digests(args.nets)
     )
-    with store.create(args.out, made) as file:
+    with store.create(args.out, header) as file:
         predictions.open_products(file, ids, sky, settings.generate, ~good * np.uint32(Warn.NOT_GENERATED))
         for rows, draws in drawn:
-            predictions.put_draws(file, rows, draws, settings.generate)
+            made = cascade.products(draws, settings.generate.spread)
+            predictions.put_draws(file, rows, vars(draws), made, settings.generate.keep_draws)
         lost = int(np.count_nonzero(file["warn"][:] & np.uint32(Warn.NOT_GENERATED)))
-        store.write_table(args.scores, predictions.scores(file), meta=made)
+        store.write_table(args.scores, predictions.scores(file), meta=header)
         if args.fits is not None:
             predictions.write_fits(args.fits, file)
     log.info("%d galaxies, %d without a spectrum -> %s", len(ids), lost, args.out)
 
 
 def _read(args) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Grids and median LSF; ids and images of the split. Raises SanspecError when the files do not match."""
+    """Grids and median LSF; ids and images of the split. Raises SanspecError if the files do not match."""
     with store.arrays(args.spectra) as spectra, store.arrays(args.images) as pictures:
+        samples.check_images(spectra, pictures)
         rows = samples.split_rows(spectra, args.split, args.limit)
         sky = {name: spectra[name][:] for name in ("wave", "coarse_wave", "lsf_median")}
         ids, images = spectra["specobjid"][:][rows], samples.take(pictures["images"], rows)
-        if not np.array_equal(pictures["specobjid"][:][rows], ids):
-            raise SanspecError(
-                f"{args.images} holds other galaxies than {args.spectra}: both must be of one prepare"
-            )
     return sky, ids, images
 
 

@@ -1,9 +1,8 @@
-"""Train one network, or go on with a training that was interrupted.
+"""Train one network, or resume a training that was interrupted.
 
-Reads the training and validation splits of `prepared/`, keeps them in the device's memory, says what the
-training will cost, and writes the weights that were best on the validation split. A killed training resumes
-from the file in `--state` and runs through the same numbers. With `--gpus 2` or more, or under torchrun, as
-many processes train together.
+Reads the training and validation splits of `prepared/` into the device's memory, estimates the training's cost, and
+writes the weights that are best on the validation split. A killed training resumes from the file in `--state` and
+reproduces the same numbers. With `--gpus 2` or more, or under torchrun, as many processes train together.
 """
 
 import contextlib
@@ -27,7 +26,7 @@ from sanspec.products import samples
 
 log = logging.getLogger(__name__)
 
-SPECTRA = {  # which log spectra each network looks at
+SPECTRA = {  # log spectra that each network takes
     "diff_coarse": ("coarse",),
     "clip_coarse": ("coarse",),
     "diff_fine": ("coarse", "fine"),
@@ -35,7 +34,11 @@ SPECTRA = {  # which log spectra each network looks at
     "regressor": ("fine",),
 }
 BLOCK = 4096  # galaxies read at a time
-INDIFFERENT = ("checkpoint", "devices", "compile")  # settings of `train` that steer no number but rounding
+INDIFFERENT = (
+    "checkpoint",
+    "devices",
+    "compile",
+)  # settings of `train` that change no number beyond rounding
 COLUMNS = {"coarse": ("coarse_log_flux", "coarse_mask"), "fine": ("log_flux", "mask")}
 
 
@@ -49,15 +52,13 @@ FILES = options.files(
 def arguments(parser) -> None:
     """Settings, inputs, outputs, where to resume from, and the device."""
     parser.add_argument("--network", choices=NETWORKS, required=True, help="which network")
-    parser.add_argument(
-        "--state", type=Path, help="folder to resume from and to keep checkpoints in; removed at the end"
-    )
+    parser.add_argument("--state", type=Path, help="folder of checkpoints to resume from; removed at the end")
     parser.add_argument("--logdir", type=Path, help="folder of TensorBoard logs")
     lease.arguments(parser)
 
 
 def run(args) -> None:
-    """Lease a device, train, write weights and record; under torchrun the first process alone writes."""
+    """Lease a device, train, write weights and record; under torchrun only the first process writes."""
     settings = config.load(args.config)
     if (args.gpus or 0) > 1 and not _rank("WORLD_SIZE"):
         from sanspec.nets import parallel
@@ -71,19 +72,18 @@ def run(args) -> None:
 
 
 def _rank(name: str) -> int:
-    """RANK or WORLD_SIZE as torchrun sets them; 0 without it."""
+    """RANK or WORLD_SIZE as set by torchrun; 0 without it."""
     return int(os.environ.get(name, 0))
 
 
 @contextlib.contextmanager
 def _alone(state: Path | None):
-    """This process alone works in the state folder. Raises SanspecError when another one does."""
+    """Reserve the state folder for this process. Raises SanspecError if another process uses it."""
     if state is None:
         yield
         return
-    with lease.exclusive(state / "lock") as mine:
-        if not mine:
-            holder = lease.holder(state / "lock")
+    with lease.exclusive(state / "lock") as holder:
+        if holder is not None:
             raise SanspecError(
                 f"{state} is in use by process {holder}, which trains the same network: wait for it or end it"
             )
@@ -91,7 +91,7 @@ def _alone(state: Path | None):
 
 
 def _train(args, settings: config.Config, device: str) -> None:
-    """The training itself; torch is imported here because the lease must come first."""
+    """Train and write; torch is imported here because the lease must come first."""
     import torch
 
     from sanspec.nets import build, cost, loop, parallel, validation
@@ -110,7 +110,11 @@ def _train(args, settings: config.Config, device: str) -> None:
         model.fit(train)
     with parallel.group():
         price = cost.estimate(model, train, own, shared)
-        _announce(args.network, price, train, valid, lost, device)
+        log.info(
+            "%s: %d training and %d validation galaxies (%d left out), on %d x %s",
+            args.network, len(train), len(valid), lost, price.devices, device,
+        )  # fmt: skip
+        log.info("%s: %s", args.network, price)
         score = validation.scorer(args.network, settings, valid)
         identity = _identity(args.network, shared, train, valid)
         trainer = loop.Trainer(args.network, model, shared, train, valid, identity, score)
@@ -144,29 +148,30 @@ def read_layout(spectra: Path, images: Path, statistics: Path):
 
 
 def _galaxies(args, split: str, crop: int, softening: list[float] | None):
-    """The usable galaxies of a split in the form in which they are held, and how many are not usable.
+    """The usable galaxies of a split, and the number of those that are not.
 
-    Read block by block, so that the host holds no second copy. Raises SanspecError when none is usable.
+    They are read block by block, so that the host holds no second copy. Raises SanspecError when none is usable.
     """
     from sanspec.nets import data
 
     with store.arrays(args.spectra) as file, store.arrays(args.images) as pictures:
+        samples.check_images(file, pictures)
         rows = samples.split_rows(file, split)
         ids = file["specobjid"][:][rows]
-        if not np.array_equal(pictures["specobjid"][:][rows], ids):
-            raise SanspecError(
-                f"{args.images} holds other galaxies than {args.spectra}: both must be of one prepare"
-            )
         held, good = {}, np.zeros(len(rows), bool)
         for start in range(0, len(rows), BLOCK):
             part = slice(start, start + BLOCK)
             block = _block(args.network, file, pictures, rows[part])
-            good[part] = _usable(block)
+            spectra = [(block[name], block[f"{name}_mask"]) for name in SPECTRA[args.network]]
+            good[part] = np.all([data.usable(block["images"], *pair) for pair in spectra], axis=0)
             if softening is not None:
                 block["images"] = data.in_bytes(block["images"], softening)
             filled = slice(good[:start].sum(), good.sum())
             for name, array in block.items():
-                _held(held, name, array, len(rows))[filled] = array[good[part]]
+                if name not in held:
+                    kind = array.dtype if array.dtype == np.uint8 else data.kind_of(name)
+                    held[name] = np.empty((len(rows), *array.shape[1:]), kind)
+                held[name][filled] = array[good[part]]
     count, lost = int(good.sum()), int((~good).sum())
     if not count:
         bad = f"all {lost} hold NaN or are wholly masked"
@@ -178,7 +183,7 @@ def _galaxies(args, split: str, crop: int, softening: list[float] | None):
 
 
 def _block(network: str, file, pictures, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Images, and the spectra and masks that a network looks at, of some galaxies."""
+    """Images of some galaxies, and the spectra and masks that a network takes."""
     block = {"images": samples.take(pictures["images"], rows)}
     for which in SPECTRA[network]:
         for name, dataset in zip((which, f"{which}_mask"), COLUMNS[which]):
@@ -187,35 +192,8 @@ def _block(network: str, file, pictures, rows: np.ndarray) -> dict[str, np.ndarr
     return block
 
 
-def _usable(block: dict[str, np.ndarray]) -> np.ndarray:
-    """Which galaxies of a block can be trained on."""
-    from sanspec.nets import data
-
-    which = [name for name in ("coarse", "fine") if name in block]
-    return np.all([data.usable(block["images"], block[name], block[f"{name}_mask"]) for name in which], 0)
-
-
-def _held(held: dict[str, np.ndarray], name: str, block: np.ndarray, count: int) -> np.ndarray:
-    """The array of all galaxies that blocks of `name` go into, in the form in which they are held."""
-    from sanspec.nets.data import kind_of
-
-    if name not in held:
-        kind = block.dtype if block.dtype == np.uint8 else kind_of(name)
-        held[name] = np.empty((count, *block.shape[1:]), kind)
-    return held[name]
-
-
-def _announce(name: str, price, train, valid, lost: int, device: str) -> None:
-    """What is about to be trained, on what and where, and what it costs."""
-    log.info(
-        "%s: %d training and %d validation galaxies (%d left out), on %d x %s",
-        name, len(train), len(valid), lost, price.devices, device,
-    )  # fmt: skip
-    log.info("%s: %s", name, price)
-
-
 def _identity(name: str, settings: config.Train, train, valid) -> dict:
-    """What must be equal for a resumed training to be the same one."""
+    """Settings and a digest of the data, which a resumed training must share."""
     content = hashlib.blake2b(digest_size=16)
     for part in (train, valid):
         content.update(part.specobjid.tobytes())
@@ -226,7 +204,7 @@ def _identity(name: str, settings: config.Train, train, valid) -> dict:
 
 
 def _steering(name: str, settings: config.Train) -> dict:
-    """The settings that steer the training of a network: its own and the shared ones, flat."""
+    """The settings that a network's weights depend on, its own and the shared ones, in one mapping."""
     held = settings.model_dump(mode="json")
     shared = {key: value for key, value in held.items() if key not in (*NETWORKS, *INDIFFERENT)}
     return shared | held[name]
@@ -248,7 +226,7 @@ def _writer(logdir: Path | None):
 
 
 def _record(args, settings: config.Train, progress, facts: dict, seconds: float) -> None:
-    """What a reader wants to know of a training, as JSON."""
+    """Write settings, curves, timings and environment of a training as JSON."""
     curves = {key: value for key, value in asdict(progress).items() if key not in ("pending", "seconds")}
     if getattr(settings, args.network).metric.startswith("-"):
         curves["best_value"] = -curves["best_value"]
@@ -264,7 +242,7 @@ def _record(args, settings: config.Train, progress, facts: dict, seconds: float)
 
 
 def _environment(device: str) -> dict:
-    """Machine, versions, and a digest of the source that trained."""
+    """Machine, versions, and a digest of the source code."""
     import torch
 
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
