@@ -9,6 +9,7 @@ redshift.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ from tqdm import tqdm
 from sanspec import store
 from sanspec.config import Prepare, Stellar
 from sanspec.errors import reasons
-from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import Library, open_library
-from sanspec.stellar.ppxf_fit import measure
-from sanspec.stellar.spectra import Spectrum, from_file, from_prepared
+from sanspec.stellar.ppxf_fit import regularised_fit
+from sanspec.stellar.spectra import Spectrum, Unfit
 from sanspec.survey import specfile
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from spectra_to_fit import from_file, from_prepared
 
 VDISP_MAX = 450.0  # km/s: the pipeline's grid ends at 850, and what it finds beyond this is no galaxy's
 
@@ -53,7 +56,7 @@ def compare(path: Path, spectrum: Spectrum, library: Library, settings: Stellar)
     about = specfile.read(path).about
     row = {"file": path.name, "z": about.z, "vdisp_sdss": about.vdisp, "vdisp_sdss_err": about.vdisp_err}
     try:
-        solution = measure(spectrum, library, settings)
+        solution = regularised_fit(spectrum, library, settings)
     except Unfit as fault:
         return row | {"fault": str(fault)}
     found = {name: solution.values[name] for name in ("v", "v_err", "vdisp", "vdisp_err", "chi2", "snr")}

@@ -10,20 +10,25 @@ released code's own, on the machine of the records; the transcription is timed i
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
-import firefly_transcription as transcription
 import numpy as np
 from astropy.io import fits
 from measuring import about, timed
 
 from sanspec.config import Firefly, Stellar
 from sanspec.stellar.firefly import compat
-from sanspec.stellar.firefly.fit import Clean, Compat, Libraries, draws, fit
-from sanspec.stellar.firefly.pose import pose
-from sanspec.stellar.library import open_library
-from sanspec.stellar.spectra import Spectrum, from_file
+from sanspec.stellar.firefly.clean import CleanFit
+from sanspec.stellar.firefly.fit import draws, fit
+from sanspec.stellar.firefly.match import match, trimmed
+from sanspec.stellar.library import Library, open_library
+from sanspec.stellar.spectra import Spectrum
 from sanspec.store import write_json
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import firefly_transcription as transcription
+from spectra_to_fit import from_file
 
 NAMES = {
     "age_light": "age_lightW",
@@ -53,12 +58,18 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return 10.0**loglam, flux, ivar**-0.5
 
 
-def compare(folder: Path, record: dict, libraries: Libraries, slow: bool) -> dict:
+def released(*inputs) -> compat.Released:
+    """The compat fit; the last input are the settings."""
+    *inputs, settings = inputs
+    return compat.solve(compat.downgrade(*inputs, settings.line_mask), settings)
+
+
+def compare(folder: Path, record: dict, library: Library, slow: bool) -> dict:
     """One record: differences in dex, CPU seconds of every way to fit it."""
     settings = Stellar(firefly=Firefly(line_mask=record["settings"]["N_angstrom_masked"]))
     path, where = folder / record["file"], (record["redshift"], record["vdisp"])
     data = read(path)
-    ours, seconds, wall = warm(lambda: compat.fit(*data, *where, libraries.whole, settings.firefly))
+    ours, seconds, wall = warm(lambda: released(*data, *where, library, settings.firefly))
     header = record["header"]
     apart = [abs(np.log10(ours.averages[name].value) - header[key]) for name, key in NAMES.items()]
     entry = {
@@ -73,29 +84,32 @@ def compare(folder: Path, record: dict, libraries: Libraries, slow: bool) -> dic
     }
     if slow:
         plain, entry["cpu_transcription"], entry["wall_transcription"] = timed(
-            lambda: transcription.fit(*data, *where, libraries.whole, settings.firefly.line_mask)
+            lambda: transcription.fit(*data, *where, library, settings.firefly.line_mask)
         )
         entry["transcription_apart_dex"] = float(
             max(abs(np.log10(plain[name] / ours.averages[name].value)) for name in NAMES)
         )
         entry["transcription_same_solutions"] = plain["solutions"] == ours.solutions
-    return entry | both_modes(from_file(path, z=record["redshift"]), record, libraries, settings)
+    return entry | both_modes(from_file(path, z=record["redshift"]), record, library, settings)
 
 
-def both_modes(spectrum: Spectrum, record: dict, libraries: Libraries, settings: Stellar) -> dict:
+def both_modes(spectrum: Spectrum, record: dict, library: Library, settings: Stellar) -> dict:
     """Clean fit of a record's spectrum, and CPU seconds of a bootstrap draw in either mode."""
     vdisp, steps = record["vdisp"], record["timing_cpu_s"]
-    (row, _), seconds, wall = warm(lambda: fit(spectrum, libraries, settings, vdisp))
+    (row, _), seconds, wall = warm(lambda: fit(spectrum, library, settings, vdisp))
     entry = {"cpu_clean": seconds, "wall_clean": wall}
     entry["clean_minus_record"] = {
         name: round(row[name] - record["header"][key] - shift, 4) for name, (key, shift) in COMPARED.items()
     }
     entry["cpu_draw_record"] = steps["determine_attenuation"]["total"] + steps["fitter_main"]["total"]
-    problem = pose(spectrum, libraries.trimmed, settings, vdisp)
-    for mode, kind in (("clean", Clean), ("compat", Compat)):
-        solver = kind(problem, libraries, settings, vdisp)
+    matched = match(spectrum, trimmed(library), settings.firefly.line_mask, vdisp)
+    modes = {
+        "clean": CleanFit(matched, settings.firefly),
+        "compat": compat.CompatFit(matched, library, settings.firefly, vdisp),
+    }
+    for mode, solver in modes.items():
         found = solver.solve()
-        drawn = timed(lambda solver=solver, found=found: draws(solver, found, settings))
+        drawn = timed(lambda solver=solver, found=found: draws(matched, solver, found, settings))
         entry[f"cpu_draw_{mode}"] = drawn.cpu / settings.firefly.draws
         entry[f"wall_draw_{mode}"] = drawn.wall / settings.firefly.draws
     return entry
@@ -139,8 +153,8 @@ def main() -> None:
     parser.add_argument("--no-transcription", action="store_true", help="leave out the slow one")
     args = parser.parse_args()
     runs = json.loads((args.data / "firefly" / "reference.json").read_text())["runs"]
-    libraries = Libraries.of(open_library(args.data / "firefly", "ss"), Stellar())
-    entries = [compare(args.data, record, libraries, not args.no_transcription) for record in runs.values()]
+    library = open_library(args.data / "firefly", "ss")
+    entries = [compare(args.data, record, library, not args.no_transcription) for record in runs.values()]
     what = "FIREFLY on real SDSS spectra: parity with the released code's records, speed against it and a transcription"
     write_json(args.out, about(what, simulated=False) | summary(entries) | {"entries": entries})
     print(json.dumps(summary(entries), indent=1))

@@ -5,7 +5,7 @@ SANSPEC_TEST_DATA=FOLDER python benchmarks/firefly_mocks.py [--emiles results/ra
 writes benchmarks/firefly_mocks.json: for mocks made of the fitting library itself, with white noise and with
 noise correlated as that of prepared spectra, and for mocks of E-MILES populations, by S/N: bias, 68th
 percentile of |error|, and the part of the mocks that lies within the stated error. With --calibrate it prints
-the spreads from which `calibration.py` was made instead.
+the spreads from which `clean.FACTORS` was made instead.
 """
 
 import argparse
@@ -18,12 +18,13 @@ import numpy as np
 from measuring import about
 
 from sanspec.config import Stellar
+from sanspec.physics.dust import calzetti, transmission
 from sanspec.spectra import grid
-from sanspec.stellar.firefly import clean, dust
-from sanspec.stellar.firefly.fit import Clean, Libraries, draws
-from sanspec.stellar.firefly.pose import oldest, pose
+from sanspec.stellar.firefly.clean import CleanFit
+from sanspec.stellar.firefly.fit import draws
+from sanspec.stellar.firefly.match import match, oldest, trimmed
 from sanspec.stellar.library import Library, open_library
-from sanspec.stellar.spectra import Spectrum
+from sanspec.stellar.spectra import Spectrum, solar_luminosity
 from sanspec.store import write_json
 
 FWHM = 5000 / 1500  # Angstrom, observed: that of prepared spectra
@@ -31,11 +32,11 @@ CORRELATED = 0.8  # pixels: Gaussian whose autocorrelation is near that of prepa
 SNR = (5.0, 50.0)  # per Angstrom, log-uniform
 BINS = ((5, 10), (10, 20), (20, 30), (30, 50), (5, 50))
 NAMES = ("log_age_light", "metal_light", "ebv_stars", "log_mass_formed")
-CALIBRATION = range(1000, 1400)  # seeds from which the factors of calibration.py come; never tested on
+CALIBRATION = range(1000, 1400)  # seeds from which the factors of clean.FACTORS come; never tested on
 
 
 @dataclass(frozen=True)
-class Mock:
+class MockSpectrum:
     """A spectrum, the velocity dispersion [km/s] it was made with, its S/N, and the true quantities by
     name.
     """
@@ -46,7 +47,7 @@ class Mock:
     truth: dict[str, float]
 
 
-def draw(seed: int, library: Library, settings: Stellar, correlated: float = 0.0) -> Mock:
+def draw(seed: int, library: Library, settings: Stellar, correlated: float = 0.0) -> MockSpectrum:
     """Mock `seed`: one to three populations drawn evenly from the library, Dirichlet shares of the light,
     E(B-V) 0-0.5.
 
@@ -60,18 +61,18 @@ def draw(seed: int, library: Library, settings: Stellar, correlated: float = 0.0
     flat = Spectrum(seed, "observed", z, grid.WAVE, ones, ones, ones > 0, FWHM * ones, 1.0)
     picked = rng.choice(np.flatnonzero(library.age <= oldest(z)), count, replace=False)
     shares, ebv = rng.dirichlet(np.ones(count)), rng.uniform(0, 0.5)
-    problem = pose(flat, subset(library, picked), settings, vdisp)
-    unlit = np.median(problem.models[:, problem.used], axis=1)
-    dimmed = problem.models * dust.transmission(ebv, dust.calzetti(problem.wave))
-    light = shares * np.median(dimmed[:, problem.used], axis=1) / unlit
+    matched = match(flat, subset(library, picked), settings.firefly.line_mask, vdisp)
+    unlit = np.median(matched.models[:, matched.used], axis=1)
+    dimmed = matched.models * transmission(ebv, calzetti(matched.wave))
+    light = shares * np.median(dimmed[:, matched.used], axis=1) / unlit
     flux = (shares / unlit) @ dimmed
-    level = np.median(flux[problem.used])
+    level = np.median(flux[matched.used])
     spread = np.full(grid.WAVE.size, np.nan)
-    spread[problem.span] = flux / level
+    spread[matched.span] = flux / level
     spectrum = replace(
         flat, flux=spread + noise(rng, correlated) / snr, noise=ones / snr, mask=np.isfinite(spread)
     )
-    mass = (shares / unlit).sum() / level * clean.luminosity(problem)
+    mass = (shares / unlit).sum() / level * (solar_luminosity(z) * flat.norm)
     light /= light.sum()
     truth = {
         "log_age_light": np.log10(light @ library.age[picked]) + 9,
@@ -79,7 +80,7 @@ def draw(seed: int, library: Library, settings: Stellar, correlated: float = 0.0
         "ebv_stars": ebv,
         "log_mass_formed": np.log10(mass),
     }
-    return Mock(spectrum, vdisp, snr, truth)
+    return MockSpectrum(spectrum, vdisp, snr, truth)
 
 
 def subset(library: Library, places: np.ndarray) -> Library:
@@ -100,14 +101,13 @@ def noise(rng: np.random.Generator, width: float) -> np.ndarray:
     return np.convolve(raw, kernel / np.sqrt((kernel**2.0).sum()), "valid")
 
 
-def measure(mock: Mock, libraries: Libraries, settings: Stellar, with_draws: bool) -> dict:
+def fit_mock(mock: MockSpectrum, library: Library, settings: Stellar, with_draws: bool) -> dict:
     """Errors made, errors stated, and with draws the bootstrap's standard deviations."""
-    solver = Clean(
-        pose(mock.spectrum, libraries.trimmed, settings, mock.vdisp), libraries, settings, mock.vdisp
-    )
+    matched = match(mock.spectrum, trimmed(library), settings.firefly.line_mask, mock.vdisp)
+    solver = CleanFit(matched, settings.firefly)
     found = solver.solve()
     made = {name: found.values[name] - mock.truth[name] for name in NAMES}
-    drawn = draws(solver, found, settings)[0] if with_draws else {}
+    drawn = draws(matched, solver, found, settings)[0] if with_draws else {}
     return {
         "snr": mock.snr,
         "made": made,
@@ -138,12 +138,12 @@ def summary(rows: list[dict]) -> list[dict]:
 
 
 def run(
-    source: Library, libraries: Libraries, settings: Stellar, seeds: range, correlated=0.0, with_draws=0
+    source: Library, library: Library, settings: Stellar, seeds: range, correlated=0.0, with_draws=0
 ) -> dict:
     """Summary of the mocks `seeds` made of `source`; the first `with_draws` of them get a bootstrap."""
     started = time.process_time()
     mocks = [draw(seed, source, settings, correlated) for seed in seeds]
-    rows = [measure(mock, libraries, settings, number < with_draws) for number, mock in enumerate(mocks)]
+    rows = [fit_mock(mock, library, settings, number < with_draws) for number, mock in enumerate(mocks)]
     print(f"{len(rows)} mocks of {source.name}: {time.process_time() - started:.0f} CPU s")
     result = {"mocks": len(rows), "by_snr": summary(rows)}
     if with_draws:
@@ -151,11 +151,11 @@ def run(
     return result
 
 
-def calibrate(libraries: Libraries, settings: Stellar) -> None:
+def calibrate(library: Library, settings: Stellar) -> None:
     """Print, by S/N, the coverage that the present factors give on the mocks set apart for them."""
     half = len(CALIBRATION) // 2
     for seeds, width in ((CALIBRATION[:half], 0.0), (CALIBRATION[half:], CORRELATED)):
-        for entry in run(libraries.trimmed, libraries, settings, seeds, width)["by_snr"]:
+        for entry in run(trimmed(library), library, settings, seeds, width)["by_snr"]:
             print(
                 width, entry["snr"], {name: (entry[name]["p68"], entry[name]["coverage"]) for name in NAMES}
             )
@@ -173,9 +173,9 @@ def main() -> None:
     parser.add_argument("--calibrate", action="store_true")
     args = parser.parse_args()
     settings = Stellar()
-    libraries = Libraries.of(open_library(args.templates, "ss" if args.templates.is_dir() else ""), settings)
+    library = open_library(args.templates, "ss" if args.templates.is_dir() else "")
     if args.calibrate:
-        return calibrate(libraries, settings)
+        return calibrate(library, settings)
     emiles = open_library(args.emiles, "Salpeter, unimodal 1.30").cut(3540.0, 7500.0)
     half = args.mocks // 2
     write_json(
@@ -185,11 +185,10 @@ def main() -> None:
         )
         | {
             "settings": settings.firefly.model_dump(mode="json"),
-            "library": {"name": libraries.trimmed.name, "imf": libraries.trimmed.imf}
-            | libraries.trimmed.limits(),
-            "white": run(libraries.trimmed, libraries, settings, range(args.mocks), with_draws=60),
-            "correlated": run(libraries.trimmed, libraries, settings, range(half), CORRELATED),
-            "emiles": run(emiles, libraries, settings, range(half)),
+            "library": {"name": library.name, "imf": library.imf} | trimmed(library).limits(),
+            "white": run(trimmed(library), library, settings, range(args.mocks), with_draws=60),
+            "correlated": run(trimmed(library), library, settings, range(half), CORRELATED),
+            "emiles": run(emiles, library, settings, range(half)),
         },
     )
 

@@ -32,7 +32,7 @@ from sanspec.scores import metrics
 from sanspec.spectra import preparing
 from sanspec.spectra.native import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
 from sanspec.stellar.library import open_library
-from sanspec.stellar.problem import Unfit
+from sanspec.stellar.spectra import Unfit
 from sanspec.survey import specfile
 
 SETTINGS = Config()

@@ -12,6 +12,7 @@ native pixels and independent signs.
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -23,8 +24,11 @@ from sanspec import store
 from sanspec.config import Ppxf, Prepare, Stellar
 from sanspec.stellar.bootstrap import bootstrap
 from sanspec.stellar.library import Library, open_library
-from sanspec.stellar.ppxf_fit import measure
-from sanspec.stellar.spectra import Spectrum, from_file, from_prepared
+from sanspec.stellar.ppxf_fit import regularised_fit
+from sanspec.stellar.spectra import Spectrum
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from spectra_to_fit import from_file, from_prepared
 
 JUDGED = ("log_age_light", "metal_light", "ebv_stars")
 ALSO = ("log_age_mass", "metal_mass", "vdisp", "v", "ml", "log_mass")
@@ -59,10 +63,10 @@ def main() -> None:
 
 def compare(spectrum: Spectrum, library: Library, settings: Stellar) -> dict:
     """Seconds and statistics of one spectrum."""
-    first = timed(lambda: measure(spectrum, library, settings))
+    first = timed(lambda: regularised_fit(spectrum, library, settings))
     solution = first.result
     runs = {
-        "first_capfit": timed(lambda: measure(spectrum, library, settings, "capfit")),
+        "first_capfit": timed(lambda: regularised_fit(spectrum, library, settings, "capfit")),
         "first": first,
         "fast": timed(lambda: bootstrap(solution, settings, "fast")),
         "full_capfit": timed(lambda: bootstrap(solution, settings, "full", "capfit")),

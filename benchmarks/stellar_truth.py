@@ -12,6 +12,7 @@ simulated sky.
 import argparse
 import dataclasses
 import os
+import sys
 from pathlib import Path
 
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -30,7 +31,10 @@ from sanspec.stages import ppxf
 from sanspec.stellar import results
 from sanspec.stellar.firefly import fit as firefly
 from sanspec.stellar.library import open_library
-from sanspec.stellar.spectra import Spectrum, smoothed
+from sanspec.stellar.spectra import Spectrum
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from spectra_to_fit import smoothed
 
 DRAWS = {"ppxf": 50, "firefly": 10}
 SNR = (5.0, 10.0, 20.0, 50.0)
@@ -116,12 +120,12 @@ def noisy(observations: list, snr: float, seed: int) -> list[Spectrum]:
 def fit_all(spectra: list[Spectrum], args: argparse.Namespace, settings: Stellar) -> dict[str, pd.DataFrame]:
     """Tables of both codes, rows in the order of the spectra; FIREFLY at the dispersions of pPXF."""
     library = ppxf.regular(open_library(args.templates, settings.ppxf.imf), settings)
-    libraries = firefly.Libraries.of(open_library(args.m11), settings)
+    m11 = open_library(args.m11)
     rows = {"ppxf": [], "firefly": []}
     for spectrum in tqdm(spectra, mininterval=1.0):
         row, _ = ppxf.fit(spectrum, library, settings, True)
         rows["ppxf"].append(row)
-        rows["firefly"].append(firefly.fit(spectrum, libraries, settings, row["vdisp"], True)[0])
+        rows["firefly"].append(firefly.fit(spectrum, m11, settings, row["vdisp"], True)[0])
     return {code: results.assemble(found) for code, found in rows.items()}
 
 

@@ -144,8 +144,8 @@ def write_fits(run: SimpleNamespace, stars: np.ndarray) -> None:
         rows.append(results.row(key, "observed", z=run.z[run.test][number], v=0.0, **shared))
         rows.append(results.row(key, "predicted", bits, z=z_fit[number], v=300.0, **shared))
         own = stars[run.test][number]
-        fits.append(models.Model(int(key), "observed", run.z[run.test][number], own, 0 * own, used))
-        fits.append(models.Model(int(key), "predicted", z_fit[number], light[number], 0 * own, used))
+        fits.append(models.FittedSpectrum(int(key), "observed", run.z[run.test][number], own, 0 * own, used))
+        fits.append(models.FittedSpectrum(int(key), "predicted", z_fit[number], light[number], 0 * own, used))
     about = {"code": "test", "library": "E-MILES", "imf": "1.30", "limits": {}}
     results.write(run.folder / "tables" / "ppxf.parquet", results.assemble(rows), about)
     models.write(run.folder / "tables" / "ppxf_models.h5", fits, {})

@@ -10,10 +10,10 @@ import numpy as np
 
 from sanspec.config import Stellar
 from sanspec.physics.constants import LSUN
+from sanspec.physics.dust import calzetti, transmission
 from sanspec.spectra import grid
-from sanspec.stellar.firefly import clean, dust
-from sanspec.stellar.firefly.fit import Libraries
-from sanspec.stellar.firefly.pose import pose
+from sanspec.stellar.firefly.clean import CleanFit
+from sanspec.stellar.firefly.match import Fitted, Matched, match, trimmed
 from sanspec.stellar.library import Library
 from sanspec.stellar.spectra import Spectrum
 
@@ -70,23 +70,23 @@ def spectrum(
     settings, made = settings or Stellar(), library()
     ones = np.ones(grid.WAVE.size)
     flat = Spectrum(seed, "observed", z, grid.WAVE, ones, ones, ones > 0, 10 / 3 * ones, 10.0)
-    posed = pose(flat, made.cut(3550, 7400), settings, vdisp)
+    flat_match = match(flat, trimmed(made), settings.firefly.line_mask, vdisp)
     places = np.array(list(shares))
-    light = np.array(list(shares.values())) / np.median(posed.models[places][:, posed.used], axis=1)
+    light = np.array(list(shares.values())) / np.median(flat_match.models[places][:, flat_match.used], axis=1)
     flux = np.full(grid.WAVE.size, np.nan)
-    flux[posed.span] = (light @ posed.models[places]) * dust.transmission(ebv, dust.calzetti(posed.wave))
+    flux[flat_match.span] = (light @ flat_match.models[places]) * transmission(ebv, calzetti(flat_match.wave))
     flux /= np.nanmedian(flux)
     noise = np.random.default_rng(seed).standard_normal(grid.WAVE.size) / snr
     return replace(flat, flux=flux + noise, noise=ones / snr, mask=np.isfinite(flux))
 
 
-def libraries(settings: Stellar | None = None) -> Libraries:
-    """The library whole and trimmed."""
-    return Libraries.of(library(), settings or Stellar())
+def matched(one: Spectrum, vdisp: float = 150.0, settings: Stellar | None = None) -> Matched:
+    """The spectrum with the library on its pixels."""
+    settings = settings or Stellar()
+    return match(one, trimmed(library()), settings.firefly.line_mask, vdisp)
 
 
-def solve(one: Spectrum, vdisp: float = 150.0, settings: Stellar | None = None) -> clean.Solution:
+def solve(one: Spectrum, vdisp: float = 150.0, settings: Stellar | None = None) -> Fitted:
     """The clean mode's solution."""
     settings = settings or Stellar()
-    problem = pose(one, libraries(settings).trimmed, settings, vdisp)
-    return clean.solve(problem, settings.firefly, clean.templates(problem, settings.firefly))
+    return CleanFit(matched(one, vdisp, settings), settings.firefly).solve()

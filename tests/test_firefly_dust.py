@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from made_populations import library, spectrum
-from sanspec.config import Stellar
-from sanspec.stellar.firefly import clean, compat, dust, filtered
-from sanspec.stellar.firefly.pose import pose
+from made_populations import matched, spectrum
+from sanspec.config import Firefly
+from sanspec.physics import dust
+from sanspec.stellar.firefly import compat, filtered
+from sanspec.stellar.firefly.clean import CleanFit
 
 WAVE = np.linspace(3600.0, 7400.0, 3000)
 
@@ -38,8 +39,8 @@ def test_ebv_of_a_curve_is_its_own(name, ebv):
     curve = dust.CURVES[name](WAVE)
     through = dust.transmission(ebv, curve)
     through = through / np.median(through)
-    assert dust.best_ebv(through, curve, 1.5) == pytest.approx(ebv, abs=1.5 / 199 / 2 + 1e-9)
-    assert dust.nearest_ebv(through, curve, 1.5) == pytest.approx(ebv, abs=2e-4)
+    assert compat.best_ebv(through, curve, 1.5) == pytest.approx(ebv, abs=1.5 / 199 / 2 + 1e-9)
+    assert filtered.nearest_ebv(through, curve, 1.5) == pytest.approx(ebv, abs=2e-4)
 
 
 def test_nearest_ebv_is_not_drawn_by_a_bad_stretch():
@@ -47,7 +48,7 @@ def test_nearest_ebv_is_not_drawn_by_a_bad_stretch():
     through = dust.transmission(0.3, curve)
     through = through / np.median(through)
     through[:250] *= 1.3
-    assert dust.nearest_ebv(through, curve, 1.5) == pytest.approx(0.3, abs=0.03)
+    assert filtered.nearest_ebv(through, curve, 1.5) == pytest.approx(0.3, abs=0.03)
 
 
 @pytest.mark.parametrize("pixels", [2001, 2327, 2500])
@@ -89,12 +90,11 @@ def test_a_slope_does_not_ring_at_the_ends():
 @pytest.mark.parametrize("ebv", [0.0, 0.15, 0.5])
 @pytest.mark.parametrize("place", [4, 14])
 def test_filter_finds_the_dust_of_a_population(ebv, place):
-    problem = pose(spectrum({place: 1.0}, ebv=ebv), library().cut(3550, 7400), Stellar(), 150.0)
-    ready = clean.templates(problem, Stellar().firefly)
-    level = np.median(problem.flux)
-    found = clean.attenuation(problem, Stellar().firefly, ready, problem.flux / level, problem.error / level)
+    fit = CleanFit(matched(spectrum({place: 1.0}, ebv=ebv)), Firefly())
+    level = np.median(fit.flux)
+    found = fit.attenuation(fit.flux / level, fit.matched.error / level)
     assert found.ebv == pytest.approx(ebv, abs=0.03)
-    expected = dust.transmission(ebv, ready.curve)
+    expected = dust.transmission(ebv, fit.curve)
     assert np.median(np.abs(found.relative / expected * np.median(expected) - 1)) < 0.01
 
 

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 import made_populations as made
-from made_populations import libraries, solve, spectrum
+from made_populations import matched, solve, spectrum
 from sanspec.config import Firefly, Stellar
 from sanspec.errors import Warn, reasons
+from sanspec.physics import dust
 from sanspec.spectra import grid
 from sanspec.stellar import results
-from sanspec.stellar.firefly import clean, dust, lines
-from sanspec.stellar.firefly.fit import fit
-from sanspec.stellar.firefly.pose import pose
+from sanspec.stellar.firefly.clean import CleanFit, relative_transmission
+from sanspec.stellar.firefly.fit import ASSUMED_VDISP, fit
+from sanspec.stellar.firefly.match import near_emission
 
 MIX = {4: 0.5, 14: 0.5}  # 2.5 Gyr at [Z] = -0.33, 8 Gyr at solar
 SETTINGS = Stellar()
@@ -95,7 +96,7 @@ def test_mean_of_the_logs_lies_below_the_log_of_the_mean():
 def test_what_stands_at_masked_lines_does_not_matter():
     one = spectrum(MIX)
     rest = one.wave / (1 + one.z)
-    gas = 30 * lines.near(rest, 15.0)
+    gas = 30 * near_emission(rest, 15.0)
     assert solve(replace(one, flux=one.flux + gas)).values == solve(one).values
 
 
@@ -125,11 +126,11 @@ def test_smooth_errors_of_calibration_are_taken_up():
 
 def test_the_named_curve_can_be_what_dims_the_models():
     one = spectrum(MIX, ebv=0.3, snr=60)
-    found = solve(one, settings=with_settings(attenuation="curve"))
+    fit = CleanFit(matched(one), Firefly(attenuation="curve"))
+    found, level = fit.solve(), np.median(fit.flux)
     assert found.values["ebv_stars"] == pytest.approx(0.3, abs=0.05)
-    problem = pose(one, libraries().trimmed, SETTINGS, 150.0)
-    curve = clean.templates(problem, SETTINGS.firefly).curve
-    assert np.allclose(found.relative, clean.relative(found.values["ebv_stars"], curve))
+    relative = fit.attenuation(fit.flux / level, fit.matched.error / level).relative
+    assert np.allclose(relative, relative_transmission(found.values["ebv_stars"], fit.curve))
 
 
 def test_a_nudge_of_a_thousandth_moves_ages_little():
@@ -144,7 +145,7 @@ def test_a_nudge_of_a_thousandth_moves_ages_little():
 
 
 def row_of(one, vdisp=150.0, settings=SETTINGS, with_draws=False):
-    return fit(one, libraries(settings), settings, vdisp, with_draws)
+    return fit(one, made.library(), settings, vdisp, with_draws)
 
 
 def test_a_row_has_every_column_and_the_model_fits():
@@ -157,13 +158,13 @@ def test_a_row_has_every_column_and_the_model_fits():
     rest = grid.WAVE[inside] / 1.1
     assert rest[0] < 3670 and rest[-1] > 7350
     assert np.std((one.flux - model.stars)[model.mask] * 40) == pytest.approx(1.0, abs=0.1)
-    assert not model.mask[lines.near(grid.WAVE / 1.1, 19.0)].any()
+    assert not model.mask[near_emission(grid.WAVE / 1.1, 19.0)].any()
 
 
 def test_the_model_goes_on_below_masked_lines():
     one, noiseless = spectrum(MIX, snr=60), spectrum(MIX, snr=1e9)
     _, model = row_of(one)
-    hidden = lines.near(grid.WAVE / 1.1, 15.0) & np.isfinite(model.stars) & np.isfinite(noiseless.flux)
+    hidden = near_emission(grid.WAVE / 1.1, 15.0) & np.isfinite(model.stars) & np.isfinite(noiseless.flux)
     assert hidden.sum() > 300
     assert np.abs(model.stars / noiseless.flux - 1)[hidden].max() < 0.05
 
@@ -256,7 +257,7 @@ def test_signal_to_noise_1_is_fitted_and_said(method):
 @pytest.mark.parametrize("vdisp", [np.nan, -1.0, np.inf])
 def test_a_missing_dispersion_is_assumed_and_said(vdisp):
     row, _ = row_of(spectrum(MIX), vdisp=vdisp)
-    assert row["warn"] == Warn.NO_VDISP and row["vdisp"] == SETTINGS.firefly.vdisp
+    assert row["warn"] == Warn.NO_VDISP and row["vdisp"] == ASSUMED_VDISP
     assert row["log_age_light"] == row_of(spectrum(MIX))[0]["log_age_light"]
 
 

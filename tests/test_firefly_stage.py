@@ -35,6 +35,8 @@ def run(tmp_path_factory):
         store.put(file, "ivar", np.where(good, 900.0, 0.0).astype("f4"), "gal pix")
         store.put(file, "coarse_wave", wave, "coarse")
         store.put(file, "lsf", np.full((7, 563), 10 / 3), "gal coarse")
+        store.put(file, "lsf_median", np.full(grid.WAVE.size, 10 / 3), "pix")
+        store.put(file, "warn", np.zeros(7, np.uint32), "gal")
     with store.create(folder / "predicted.h5", {}) as file:
         store.put(file, "specobjid", IDS[::-1], "gal")
         store.put(file, "flux", np.array([one.flux for one in predicted[::-1]]), "gal pix")

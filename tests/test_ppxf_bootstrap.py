@@ -7,12 +7,11 @@ import pytest
 
 from populations import library_path
 from sanspec.config import Ppxf, Stellar
-from sanspec.physics.constants import C_KMS
 from sanspec.stellar import bootstrap as boot
-from sanspec.stellar import flips
+from sanspec.stellar import resampling
 from sanspec.stellar.library import open_library
-from sanspec.stellar.ppxf_fit import measure
-from sanspec.stellar.spectra import from_file
+from sanspec.stellar.ppxf_fit import regularised_fit
+from spectra_to_fit import from_file
 from test_ppxf_fit import EXAMPLES, made
 
 SETTINGS = Stellar(ppxf=Ppxf(draws=16))
@@ -27,12 +26,12 @@ def library():
 @pytest.fixture(scope="module")
 def real(library):
     """A real spectrum with gas, fitted; from ppxf's own package, so that it is everywhere."""
-    return measure(from_file(EXAMPLES / "NGC3073_SDSS_DR18.fits"), library, SETTINGS)
+    return regularised_fit(from_file(EXAMPLES / "NGC3073_SDSS_DR18.fits"), library, SETTINGS)
 
 
 def test_signs_come_in_blocks_of_one_line_spread():
     edges = 4000 + np.arange(3001.0)
-    found = flips.signs(edges, np.full(3000, 5.0), "block", np.random.default_rng(1))
+    found = resampling.signs(edges, np.full(3000, 5.0), "block", np.random.default_rng(1))
     assert set(found) == {-1.0, 1.0}
     changes = np.flatnonzero(np.diff(found)) + 1
     assert (np.diff(changes) % 5 == 0).all() and abs(found.mean()) < 0.15
@@ -40,13 +39,13 @@ def test_signs_come_in_blocks_of_one_line_spread():
 
 def test_blocks_widen_with_the_line_spread_and_begin_anywhere():
     edges, length = 4000 + np.arange(2001.0), np.linspace(2, 20, 2000)
-    many = np.array([flips.signs(edges, length, "block", np.random.default_rng(k)) for k in range(300)])
+    many = np.array([resampling.signs(edges, length, "block", np.random.default_rng(k)) for k in range(300)])
     together = (many[:, 1:] == many[:, :-1]).mean(axis=0)
     assert np.allclose(together, 1 - 0.5 / length[1:], atol=0.12)
 
 
 def test_independent_signs_have_no_memory():
-    found = flips.signs(np.arange(20001.0), np.full(20000, 5.0), "independent", np.random.default_rng(2))
+    found = resampling.signs(np.arange(20001.0), np.full(20000, 5.0), "independent", np.random.default_rng(2))
     assert abs((found[1:] * found[:-1]).mean()) < 0.03
 
 
@@ -102,7 +101,7 @@ def test_draws_that_meet_a_bound_are_refitted_and_counted(library):
     """Little dust: about half of the draws want none, where A_V has its bound."""
     spectrum = made(library, av=0.0, snr=25.0, seed=2)
     settings = Stellar(ppxf=Ppxf(draws=6))
-    solution = measure(spectrum, library, settings)
+    solution = regularised_fit(spectrum, library, settings)
     fast, full = (boot.bootstrap(solution, settings, mode) for mode in ("fast", "full"))
     assert solution.values["ebv_stars"] > 1e-4 and (full.values["ebv_stars"] < 1e-6).any()
     assert fast.refits > 0
@@ -117,7 +116,7 @@ def test_a_step_out_of_the_linear_range_is_left_to_a_full_refit(real):
 
 def test_broad_lines_may_move_further(library):
     """A shift changes a line by its part of the line's width: 1 pixel, or 0.45 of a great dispersion."""
-    wide = boot.Linearised(measure(made(library, 400.0, snr=60.0), library, SETTINGS))
+    wide = boot.Linearised(regularised_fit(made(library, 400.0, snr=60.0), library, SETTINGS))
     assert wide.reach[0] == wide.reach[1] == pytest.approx(0.45 * wide.params[1]) and wide.params[1] > 5
     assert (wide.reach[2:6] >= 1.0).all() and wide.reach[6:].tolist() == [0.3, 0.8]
 
@@ -135,12 +134,8 @@ def test_real_spectra_of_the_survey(real_data, library):
     """
     paths = sorted((real_data / "spectra" / "window_005_015").glob("spec-*.fits"))[2:4]
     for path in paths:
-        solution = measure(from_file(path), library, SETTINGS)
+        solution = regularised_fit(from_file(path), library, SETTINGS)
         full, fast = (boot.bootstrap(solution, SETTINGS, mode) for mode in ("full", "fast"))
         for name, most in zip(JUDGED, (0.015, 0.01, 0.004)):
             delta = fast.values[name].mean() - full.values[name].mean()
             assert abs(delta) < min(most, 0.25 * full.values[name].std(ddof=1)), (path.name, name)
-
-
-def test_the_step_of_the_grid_is_found(real):
-    assert boot._step(real.problem) == pytest.approx(69.0 / C_KMS, rel=1e-9)

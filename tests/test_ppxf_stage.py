@@ -10,10 +10,14 @@ from sanspec import __main__ as cli
 from sanspec import store
 from sanspec.config import Stellar
 from sanspec.errors import SanspecError, reasons
+from sanspec.products.members import Members
 from sanspec.spectra import grid
 from sanspec.stellar import models, results
 from sanspec.stellar.library import open_library
-from sanspec.stellar.spectra import Pairs, chosen, pair_noise, shard
+from sanspec.stellar.resampling import chosen
+from sanspec.stellar.shards import shard
+from sanspec.stellar.spectra import pair_noise
+from sanspec.stellar.spectra import pairs as pairs_of
 from test_ppxf_fit import Z, made
 
 IDS = np.array([30, 10, 20, 2**63 + 7], np.uint64)
@@ -57,6 +61,8 @@ def write_prepared(folder, flux, ivar):
         store.put(file, "ivar", np.vstack([ivar[:1], ivar]).astype(np.float32), "gal pix")
         store.put(file, "lsf", np.full((5, coarse.size), 10 / 3, np.float32), "gal coarse", "Angstrom")
         store.put(file, "coarse_wave", coarse, "coarse", "Angstrom")
+        store.put(file, "lsf_median", np.full(grid.WAVE.size, 10 / 3), "pix", "Angstrom")
+        store.put(file, "warn", np.zeros(5, np.uint32), "gal")
     store.write_table(folder / "objects.parquet", pd.DataFrame({"specobjid": ids, "extinction_r": 0.1}))
 
 
@@ -163,8 +169,8 @@ def ungridded():
 
 def pairs(tree, **changes):
     """The pairs of the tree under some settings."""
-    settings = Stellar(**changes)
-    return Pairs(tree / "spectra.h5", tree / "predicted.h5", tree / "redshift.ecsv", settings)
+    members = Members(tree / "spectra.h5", tree / "predicted.h5", redshifts=tree / "redshift.ecsv")
+    return pairs_of(members, Stellar(**changes))
 
 
 def test_both_members_have_the_same_noise_and_sky_mask(tree):
@@ -184,7 +190,7 @@ def test_a_prediction_is_fitted_at_its_own_redshift_or_the_true_one(tree):
 
 
 def test_the_milky_way_is_taken_out_of_both(tree):
-    plain, free = (next(iter(pairs(tree, milky_way=way))) for way in ("none", "catalogue"))
+    plain, free = (next(pairs(tree, milky_way=way)) for way in ("none", "catalogue"))
     ratio = free.flux / plain.flux
     assert np.nanmedian(ratio) == pytest.approx(10**0.04, rel=0.02) and np.nanargmax(ratio) < 50
     assert np.allclose(free.noise / plain.noise, free.flux / plain.flux, equal_nan=True)
@@ -192,9 +198,9 @@ def test_the_milky_way_is_taken_out_of_both(tree):
 
 def test_constant_noise_is_the_median_of_the_observed_errors():
     ivar = np.array([4.0, 0.0, 1.0, 16.0])
-    assert pair_noise(ivar, Stellar()).tolist() == [0.5] * 4
-    assert pair_noise(ivar, Stellar(noise="observed")).tolist() == [0.5, 0.5, 1.0, 0.25]
-    assert np.isnan(pair_noise(np.zeros(3), Stellar())).all()
+    assert pair_noise(ivar, "constant").tolist() == [0.5] * 4
+    assert pair_noise(ivar, "observed").tolist() == [0.5, 0.5, 1.0, 0.25]
+    assert np.isnan(pair_noise(np.zeros(3), "constant")).all()
 
 
 def test_the_choice_of_objects_does_not_depend_on_their_order():

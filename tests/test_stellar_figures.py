@@ -51,7 +51,7 @@ def inputs(tmp_path_factory):
         level = np.linspace(0.5, 1.0, grid.WAVE.size)
         gas = np.exp(-0.5 * ((grid.WAVE - 7221) / 4) ** 2) * (code == "ppxf")
         used = np.abs(grid.WAVE - 5579) > 20
-        made = [models.Model(i, "predicted", 0.1, level, gas, used) for i in range(COUNT)]
+        made = [models.FittedSpectrum(i, "predicted", 0.1, level, gas, used) for i in range(COUNT)]
         paths[f"{code}_models"] = folder / f"{code}.h5"
         models.write(paths[f"{code}_models"], made, {})
     ids = np.arange(COUNT).astype(np.uint64)

@@ -99,7 +99,7 @@ def test_the_milky_way_is_put_back():
 def test_models_join_and_are_found_by_key(tmp_path):
     nothing = models.blank(5, "predicted", 0.2)
     level = np.full(grid.WAVE.size, 2.0)
-    one = models.Model(9, "observed", 0.1, level, level / 2, level > 0)
+    one = models.FittedSpectrum(9, "observed", 0.1, level, level / 2, level > 0)
     models.write(tmp_path / "a.h5", [one], {})
     models.write(tmp_path / "b.h5", [nothing, models.blank(9, "predicted", 0.1)], {})
     models.merge([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "c.h5", {})

@@ -14,8 +14,8 @@ from sanspec.spectra import grid
 from sanspec.stellar import models
 from sanspec.stellar import spectra as fitted
 from sanspec.stellar.library import Library
-from sanspec.stellar.ppxf_fit import Solution, measure
-from sanspec.stellar.problem import Unfit
+from sanspec.stellar.ppxf_fit import Solution, regularised_fit
+from sanspec.stellar.spectra import Unfit
 
 COLUMNS = {
     "vdisp": ("km/s", "stellar velocity dispersion, by pPXF"),
@@ -64,7 +64,7 @@ def solved(spectra: Spectra, row: int, library: Library, settings: Config) -> So
     noise = np.where(good, np.where(good, spectra.ivar[row], 1.0) ** -0.5, np.nan) / norm
     whose = int(spectra.specobjid[row]), "observed", float(spectra.z[row])
     light = spectra.flux[row] / norm, noise, good, spectra.lsf[row]
-    return measure(fitted.Spectrum(*whose, grid.WAVE, *light, norm), library, settings.stellar)
+    return regularised_fit(fitted.Spectrum(*whose, grid.WAVE, *light, norm), library, settings.stellar)
 
 
 def starlight(solution: Solution) -> Float[np.ndarray, " pix"]:

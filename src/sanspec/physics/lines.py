@@ -100,3 +100,9 @@ EMISSION_LINES = {
         EmissionLine("s_ii_6731", 6732.674),
     )
 }
+
+SKY_LINES = (
+    5578.9,
+    5894.6,
+    6302.0,
+)  # night sky: [O I] 5577, Na D, [O I] 6300 [Angstrom, vacuum, observed frame]

@@ -10,9 +10,10 @@ from tqdm import tqdm
 from sanspec import config, options, store
 from sanspec.errors import SanspecError
 from sanspec.features import emission, linetable
+from sanspec.physics.dust import milky_way_transmission
 from sanspec.products import samples
 from sanspec.scores.numbers import Number, record
-from sanspec.stellar import foreground, models, results
+from sanspec.stellar import models, results
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ def compared(args, table: pd.DataFrame) -> dict:
     both = table.merge(populations, on=["specobjid", "kind"], suffixes=("", "_ppxf"))
     for name, line in emission.EMISSION_LINES.items():
         passed = [
-            foreground.transmission(np.array([line.wave * (1 + z)]), a_r.get(key, np.nan))[0]
+            milky_way_transmission(np.array([line.wave * (1 + z)]), a_r.get(key, np.nan))[0]
             for key, z in zip(both["specobjid"], both["z"])
         ]
         both[f"flux_{name}_ppxf"] = both.get(f"flux_{name}_ppxf", np.nan) * np.array(passed)

@@ -5,7 +5,6 @@ import time
 from importlib.metadata import version
 
 import numpy as np
-from tqdm import tqdm
 
 from sanspec import config, options, store
 from sanspec.errors import SanspecError, Warn
@@ -13,13 +12,12 @@ from sanspec.physics.air import air_to_vac
 from sanspec.spectra import grid
 from sanspec.stellar import models, results, shards
 from sanspec.stellar.bootstrap import bootstrap
-from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import Library, open_library
-from sanspec.stellar.ppxf_fit import Solution, measure
-from sanspec.stellar.spectra import Pairs, Spectrum, chosen, shard
+from sanspec.stellar.ppxf_fit import Solution, regularised_fit
+from sanspec.stellar.spectra import Spectrum, Unfit
 
 ERRORS = (
-    "x_err: formal, as if pixels were independent; x_std: of the bootstrap; neither holds flux calibration"
+    "x_err: formal, for independent pixels; x_std: of the bootstrap; neither includes flux calibration errors"
 )
 FILES = options.files(
     "config spectra predicted redshifts",
@@ -31,25 +29,27 @@ FILES = options.files(
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th object from the I-th on")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th galaxy from the I-th on")
 
 
 def run(args: argparse.Namespace) -> None:
     """Fit every pair of the shard, write the table and the fitted spectra."""
     settings = config.load(args.config).stellar
     library = regular(open_library(args.templates, settings.ppxf.imf), settings)
-    pairs = Pairs(args.spectra, args.predicted, args.redshifts, settings, shard(args.shard))
-    with_draws = chosen(pairs.all_ids, settings.ppxf.bootstrap_objects, settings.seed)
-    done = [
-        fit(spectrum, library, settings, spectrum.specobjid in with_draws)
-        for spectrum in tqdm(pairs, desc="ppxf", mininterval=1.0)
-    ]
-    about = meta(settings, library) | {"shard": args.shard}
-    shards.write(args.out, args.models, done, "ppxf", about)
+    made = store.provenance("ppxf", settings.model_dump(mode="json", exclude={"firefly", "shards"}))
+    about = {"code": f"ppxf {version('ppxf')}", "errors": ERRORS}
+    about |= {"library": library.name, "imf": library.imf, "limits": library.limits()}
+    shards.fit_shard(
+        args,
+        "ppxf",
+        lambda spectrum, with_draws: fit(spectrum, library, settings, with_draws),
+        settings,
+        made | about,
+    )
 
 
 def regular(library: Library, settings: config.Stellar) -> Library:
-    """The populations young enough. Raises SanspecError for a library that regularisation cannot take."""
+    """The populations up to the maximum age. Raises SanspecError for a library that cannot be regularised."""
     library = library.cut(age_max=settings.ppxf.age_max)
     if library.shape is None and settings.ppxf.regul > 0:
         raise SanspecError(
@@ -59,25 +59,17 @@ def regular(library: Library, settings: config.Stellar) -> Library:
     return library
 
 
-def meta(settings: config.Stellar, library: Library) -> dict:
-    """What the table's header says."""
-    made = store.provenance("ppxf", settings.model_dump(mode="json", exclude={"firefly", "shards"}))
-    about = {"code": f"ppxf {version('ppxf')}", "errors": ERRORS}
-    return made | about | {"library": library.name, "imf": library.imf, "limits": library.limits()}
-
-
 def fit(
     spectrum: Spectrum, library: Library, settings: config.Stellar, with_draws: bool
-) -> tuple[dict, models.Model]:
+) -> tuple[dict, models.FittedSpectrum]:
     """Row and model of one spectrum; a spectrum that cannot be fitted keeps its row, with its warnings."""
     started = time.process_time()
     key = spectrum.specobjid, spectrum.kind
     try:
-        solution = measure(spectrum, library, settings)
+        solution = regularised_fit(spectrum, library, settings)
     except Unfit as fault:
-        return results.row(*key, int(fault.warn | spectrum.warn), z=spectrum.z), models.blank(
-            *key, spectrum.z
-        )
+        row = results.row(*key, int(fault.warn | spectrum.warn), z=spectrum.z)
+        return row, models.blank(*key, spectrum.z)
     values, warn = solution.values, solution.warn
     if with_draws and settings.ppxf.draws:
         draws = bootstrap(solution, settings)
@@ -88,7 +80,7 @@ def fit(
     return results.row(*key, int(warn), **values), model(solution)
 
 
-def model(solution: Solution) -> models.Model:
+def model(solution: Solution) -> models.FittedSpectrum:
     """Stars and gas of a solution on the product grid."""
     problem, fit = solution.problem, solution.fit
     spectrum, wave = problem.spectrum, air_to_vac(problem.lam) * (1 + problem.spectrum.z)
@@ -97,4 +89,4 @@ def model(solution: Solution) -> models.Model:
         for flux in (fit.bestfit - fit.gas_bestfit, fit.gas_bestfit)
     )
     used = np.interp(grid.WAVE, wave, problem.mask.astype(float), left=0.0, right=0.0) > 0.5
-    return models.Model(spectrum.specobjid, spectrum.kind, spectrum.z, stars, gas, used)
+    return models.FittedSpectrum(spectrum.specobjid, spectrum.kind, spectrum.z, stars, gas, used)

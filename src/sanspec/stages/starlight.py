@@ -60,8 +60,8 @@ def sides(args, sample: samples.Sample):
     yield "predicted", (sample.specobjid, flux, np.isfinite(flux).astype(float), z)
 
 
-def fit(kind: str, key: int, flux, ivar, z: float, populations: starlight.Bank) -> models.Model:
+def fit(kind: str, key: int, flux, ivar, z: float, populations: starlight.Bank) -> models.FittedSpectrum:
     """The continuum of one spectrum; no gas is fitted with it."""
     stars, _ = starlight.continuum(flux, ivar, z, populations)
     used = (ivar > 0) & np.isfinite(stars)
-    return models.Model(int(key), kind, float(z), stars, np.where(used, 0.0, np.nan), used)
+    return models.FittedSpectrum(int(key), kind, float(z), stars, np.where(used, 0.0, np.nan), used)

@@ -1,9 +1,8 @@
-"""The fitted spectra on the product grid, in one layout for both codes: lines and Hbeta are measured against them.
+"""The fitted spectra on the product grid, in one layout for both codes: emission lines and Hbeta are measured on them.
 
-HDF5: `specobjid (gal)`, `kind (gal)` as its place in `results.KINDS`, `z (gal)`, `wave (pix)`; `stars (gal,
-pix)` and `gas (gal, pix)`, normalised flux of the best fit in the observed frame as in spectra.h5, NaN where
-nothing was fitted; `mask (gal, pix)`, true where a pixel had a say in the fit. Rows are in the order of
-(specobjid, kind).
+HDF5: `specobjid (gal)`, `kind (gal)` as its position in `results.KINDS`, `z (gal)`, `wave (pix)`; `stars (gal, pix)`
+and `gas (gal, pix)`, normalised flux of the best fit in the observed frame as in spectra.h5, NaN where nothing was
+fitted; `mask (gal, pix)`, true for pixels in the fit. Rows are in the order of (specobjid, kind).
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +28,7 @@ DATASETS = {
 
 
 @dataclass(frozen=True)
-class Model:
+class FittedSpectrum:
     """One fitted spectrum on grid.WAVE (observed frame, vacuum)."""
 
     specobjid: int
@@ -40,10 +39,10 @@ class Model:
     mask: Bool[np.ndarray, " pix"]
 
 
-def blank(specobjid: int, kind: str, z: float) -> Model:
+def blank(specobjid: int, kind: str, z: float) -> FittedSpectrum:
     """The model of a spectrum that could not be fitted."""
     nothing = np.full(grid.WAVE.size, np.nan)
-    return Model(specobjid, kind, z, nothing, nothing, np.zeros(grid.WAVE.size, bool))
+    return FittedSpectrum(specobjid, kind, z, nothing, nothing, np.zeros(grid.WAVE.size, bool))
 
 
 def on_product_grid(
@@ -51,7 +50,7 @@ def on_product_grid(
 ) -> Float[np.ndarray, " pix"]:
     """A smooth model given at `wave` (vacuum, observed frame) on grid.WAVE by a cubic spline; NaN outside.
 
-    With `spectrum`, the Milky Way's dust that was taken from before it is put there again.
+    With `spectrum`, the model is put behind the Milky Way's dust for which the spectrum was corrected.
     """
     inside = (wave[0] <= grid.WAVE) & (wave[-1] >= grid.WAVE)
     passed = 1.0
@@ -60,7 +59,7 @@ def on_product_grid(
     return np.where(inside, CubicSpline(wave, flux)(grid.WAVE) * passed, np.nan)
 
 
-def write(path: Path, models: Sequence[Model], meta: Mapping) -> None:
+def write(path: Path, models: Sequence[FittedSpectrum], meta: Mapping) -> None:
     """Models in ascending order of (specobjid, kind)."""
     models = sorted(models, key=lambda model: (model.specobjid, model.kind))
     with store.create(path, meta) as file:
@@ -77,7 +76,7 @@ def write(path: Path, models: Sequence[Model], meta: Mapping) -> None:
 
 
 def _put_keys(file: h5py.File, specobjid: np.ndarray, kind: np.ndarray, z: np.ndarray) -> None:
-    """The datasets that say whose the rows are."""
+    """The datasets that identify the rows, and the wavelengths."""
     store.put(file, "specobjid", specobjid, "gal")
     store.put(file, "kind", kind, "gal", description=" ".join(f"{k}: {name}" for k, name in enumerate(KINDS)))
     store.put(file, "z", z, "gal", description="redshift of the fit")
@@ -89,16 +88,8 @@ def merge(paths: Sequence[Path], out: Path, meta: Mapping) -> None:
     keys = []
     for number, path in enumerate(paths):
         with store.arrays(path) as file:
-            count = len(file["specobjid"])
-            keys.append(
-                (
-                    file["specobjid"][:],
-                    file["kind"][:],
-                    file["z"][:],
-                    np.full(count, number),
-                    np.arange(count),
-                )
-            )
+            own, count = [file[name][:] for name in ("specobjid", "kind", "z")], len(file["specobjid"])
+            keys.append((*own, np.full(count, number), np.arange(count)))
     specobjid, kind, z, shard, row = (np.concatenate(column) for column in zip(*keys))
     order = np.lexsort((kind, specobjid))
     same = (np.diff(specobjid[order]) == 0) & (np.diff(kind[order]) == 0)
@@ -110,16 +101,12 @@ def merge(paths: Sequence[Path], out: Path, meta: Mapping) -> None:
         for name, (dtype, text) in DATASETS.items():
             store.put(file, name, None, "gal pix", description=text, shape=shape, dtype=dtype, rows=64)
         for number, path in enumerate(paths):
-            _copy(path, file, np.flatnonzero(shard[order] == number), row[order])
-
-
-def _copy(path: Path, out: h5py.File, places: np.ndarray, row: np.ndarray) -> None:
-    """Rows of one shard to their places."""
-    with store.arrays(path) as shard:
-        for name in DATASETS:
-            data = shard[name][:]
-            for place in places:
-                out[name][place] = data[row[place]]
+            places = np.flatnonzero(shard[order] == number)
+            with store.arrays(path) as part:
+                for name in DATASETS:
+                    data = part[name][:]
+                    for place in places:
+                        file[name][place] = data[row[order][place]]
 
 
 def read(path: Path, ids: Sequence[int], kind: str) -> dict[str, np.ndarray]:

@@ -1,8 +1,8 @@
-"""A spectrum and its templates brought together as pPXF takes them.
+"""A spectrum and its templates in the form that pPXF takes.
 
-Every spectrum is moved to its rest frame, to air, and by exact bin overlap onto one common logarithmic grid;
-the templates are brought there at the spectrum's own resolution. The redshift is taken out first, so that the
-resolution is that of the rest frame, FWHM / (1 + z).
+Every spectrum is moved to its rest frame, to air, and rebinned by exact overlap onto one common logarithmic grid; the
+templates are brought there at the spectrum's own resolution. The redshift is removed first, so that the resolution is
+that of the rest frame, FWHM / (1 + z).
 """
 
 from dataclasses import dataclass
@@ -16,24 +16,23 @@ from sanspec.physics.air import vac_to_air
 from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.spectra import grid
 from sanspec.stellar import gas
-from sanspec.stellar.faults import Unfit
 from sanspec.stellar.library import Library
 from sanspec.stellar.lsf import smoothing
-from sanspec.stellar.spectra import Spectrum
+from sanspec.stellar.spectra import LEAST_PIXELS, Spectrum, Unfit
 
 V_BAND = (5070.0, 5950.0)  # air [Angstrom]: weights are fractions of the light here
-V_MOST = 1500.0  # bound of |V| [km/s]
-REACH = 2 * V_MOST + 900.0  # km/s by which templates exceed the spectrum on either side, as ppxf asks
+VELSCALE = 69.0  # pixel of the common grid [km/s], that of the SDSS spectrograph
+V_MAX = 1500.0  # bound of |V| [km/s]
+MARGIN = 2 * V_MAX + 900.0  # km/s by which templates exceed the spectrum on either side, as ppxf requires
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A spectrum and its templates as pPXF takes them.
+    """A spectrum and its templates in the form that pPXF takes.
 
-    first: index of the first pixel on the common grid; lam (pix): rest-frame air [Angstrom]; galaxy, noise
-    (pix): over `scale`, which is in units of the spectrum's norm; mask (pix): true = use; lam_temp (tem),
-    templates (tem, column): stars first, each of mean 1 in the V band, then gas; light (ssp): what the stars
-    were divided by.
+    first: index of the first pixel on the common grid. lam (pix): rest-frame air [Angstrom]. galaxy, noise (pix): over
+    `scale`, which is in units of the spectrum's norm. mask (pix): true = use. lam_temp (tem). templates (tem, column):
+    stars first, each of mean 1 in the V band, then gas. light (ssp): V-band level by which the stars were divided.
     """
 
     spectrum: Spectrum
@@ -47,8 +46,12 @@ class Problem:
     lam_temp: Float[np.ndarray, " tem"]
     templates: Float[np.ndarray, "tem column"]
     light: Float[np.ndarray, " ssp"]
-    groups: tuple[gas.LineGroup, ...]
-    velscale: float
+    groups: tuple[gas.TiedLines, ...]
+
+    @property
+    def edges(self) -> Float[np.ndarray, " edge"]:
+        """Edges of the pixels [Angstrom, rest-frame air]."""
+        return np.exp(VELSCALE / C_KMS * np.arange(self.first, self.first + len(self.lam) + 1))
 
     @property
     def is_gas(self) -> Bool[np.ndarray, " column"]:
@@ -57,22 +60,19 @@ class Problem:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Kinematic components present: stars, then those of the line groups by name."""
+        """Names of the kinematic components: stars, then those of the lines in the fit."""
         return ("stars", *(name for name in gas.COMPONENTS if any(g.component == name for g in self.groups)))
 
     @property
     def component(self) -> np.ndarray:
-        """Kinematic component of every column, assigned by name."""
+        """Number of the kinematic component of every column."""
         numbers = {name: number for number, name in enumerate(self.names)}
         return np.array([0] * len(self.light) + [numbers[group.component] for group in self.groups])
 
 
-# ------------------------------------------------------------------------------------------------------------- set-up
-
-
-def pose(spectrum: Spectrum, library: Library, settings: Stellar) -> Problem:
+def set_up(spectrum: Spectrum, library: Library, settings: Stellar) -> Problem:
     """The spectrum on the common grid with its templates. Raises Unfit, with the reason, where it cannot be fitted."""
-    choose, step = settings.ppxf, settings.ppxf.velscale / C_KMS
+    choose, step = settings.ppxf, VELSCALE / C_KMS
     if not (np.isfinite(spectrum.z) and spectrum.z > -0.5):
         raise Unfit(Warn.NO_REDSHIFT)
     if not (spectrum.mask & np.isfinite(spectrum.flux)).any():
@@ -80,11 +80,11 @@ def pose(spectrum: Spectrum, library: Library, settings: Stellar) -> Problem:
     edges = vac_to_air(grid.bin_edges(spectrum.wave) / (1 + spectrum.z))
     low, high = max(edges[0], choose.wave_min), min(edges[-1], choose.wave_max)
     first, last = int(np.ceil(np.log(low) / step)), int(np.floor(np.log(high) / step))
-    if last - first < settings.least_pixels:
+    if last - first < LEAST_PIXELS:
         raise Unfit(Warn.SHORT_COVERAGE)
     bins = np.exp(step * np.arange(first, last + 1))
-    galaxy, noise, mask = _on_grid(spectrum, edges, bins, settings)
-    margin = int(np.ceil(REACH / choose.velscale)) + 2
+    galaxy, noise, mask = _on_grid(spectrum, edges, bins)
+    margin = int(np.ceil(MARGIN / VELSCALE)) + 2
     bins_temp = np.exp(step * np.arange(first - margin, last + margin + 1))
     fwhm = rest_fwhm(spectrum, bins_temp)
     stars = star_templates(library, bins_temp, fwhm)
@@ -92,14 +92,14 @@ def pose(spectrum: Spectrum, library: Library, settings: Stellar) -> Problem:
     band = (lam_temp >= V_BAND[0]) & (lam_temp <= V_BAND[1])
     mask = mask & (stars[margin:-margin] > 0).all(
         axis=1
-    )  # a library ends at other places for other populations
-    if not band.any() or (stars[band] <= 0).any() or mask.sum() < settings.least_pixels:
+    )  # populations of one library end at different wavelengths
+    if not band.any() or (stars[band] <= 0).any() or mask.sum() < LEAST_PIXELS:
         raise Unfit(Warn.SHORT_COVERAGE)
     light_v = stars[band].mean(axis=0)
-    groups = tuple(group for group in gas.GROUPS if gas.within(group, lam[mask]))
+    groups = tuple(group for group in gas.GROUPS if group.near(lam[mask]))
     if not groups:
         raise Unfit(Warn.SHORT_COVERAGE)
-    lines = [gas.template(group, bins_temp, fwhm) for group in groups]
+    lines = [group.template(bins_temp, fwhm) for group in groups]
     scale = float(np.median(galaxy[mask]))
     return Problem(
         spectrum=spectrum,
@@ -114,12 +114,11 @@ def pose(spectrum: Spectrum, library: Library, settings: Stellar) -> Problem:
         templates=np.column_stack([stars / light_v, *lines]),
         light=light_v,
         groups=groups,
-        velscale=choose.velscale,
     )
 
 
 def _on_grid(
-    spectrum: Spectrum, edges: np.ndarray, bins: np.ndarray, settings: Stellar
+    spectrum: Spectrum, edges: np.ndarray, bins: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Flux, noise and mask on the common grid; masked pixels interpolated. Raises Unfit where too few are left."""
     good = spectrum.mask & np.isfinite(spectrum.flux) & np.isfinite(spectrum.noise) & (spectrum.noise > 0)
@@ -129,7 +128,7 @@ def _on_grid(
     mask = (share > 0.99) & np.isfinite(flux) & np.isfinite(noise)
     if not good.any():
         raise Unfit(Warn.NO_SIGNAL)
-    if mask.sum() < settings.least_pixels:
+    if mask.sum() < LEAST_PIXELS:
         raise Unfit(Warn.MASKED_PIXELS)
     if np.median(flux[mask]) <= 0 or np.ptp(flux[mask]) <= 1e-9 * np.abs(flux[mask]).max():
         raise Unfit(Warn.NO_SIGNAL)
@@ -139,7 +138,7 @@ def _on_grid(
 
 
 def rest_fwhm(spectrum: Spectrum, bins: Float[np.ndarray, " edge"]) -> Float[np.ndarray, " edge-1"]:
-    """Resolution of the rebinned spectrum at `bins` (rest frame, air): FWHM [Angstrom] of the line spread over 1 + z.
+    """FWHM [Angstrom] of the rebinned spectrum at `bins` (rest frame, air): that of the spectrum over 1 + z.
 
     Averaging pixels of width w over other bins broadens by a box of that width: w^2 / 12 is added to the
     variance.
@@ -153,9 +152,9 @@ def rest_fwhm(spectrum: Spectrum, bins: Float[np.ndarray, " edge"]) -> Float[np.
 def star_templates(
     library: Library, bins: Float[np.ndarray, " edge"], fwhm: Float[np.ndarray, " pix"]
 ) -> Float[np.ndarray, "pix ssp"]:
-    """Populations over `bins` (rest, air) at resolution `fwhm` [Angstrom]; 0 where the library does not reach.
+    """Populations over `bins` (rest, air) at resolution `fwhm` [Angstrom]; 0 beyond the range of the library.
 
-    Where the library is coarser than the spectrum it stays as it is.
+    Where the library has the lower resolution it is left as it is.
     """
     middle = 0.5 * (bins[1:] + bins[:-1])
     own = np.interp(middle, library.lam, library.fwhm)

@@ -1,9 +1,8 @@
-"""The one layout of stellar population tables: whatever code made them, downstream reads the same columns.
+"""The layout of stellar population tables, the same for both codes.
 
-One row per spectrum: `specobjid` and `kind` (observed or predicted) are its key. Every quantity of
-`QUANTITIES` has four columns: `x`, the single fit's value; `x_err`, the error that the code itself states for
-that value (1 sigma, NaN where it states none); `x_boot` and `x_std`, mean and standard deviation over the
-bootstrap draws (NaN without draws).
+One row per spectrum, with the key `specobjid` and `kind` (observed or predicted). Every quantity of `QUANTITIES` has
+four columns: `x`, the value of the single fit; `x_err`, its 1 sigma error as the code itself states it (NaN where it
+states none); `x_boot` and `x_std`, mean and standard deviation over the bootstrap draws (NaN without draws).
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,8 +19,8 @@ KINDS = ("observed", "predicted")
 
 
 @dataclass(frozen=True)
-class Column:
-    """One column: name, unit as astropy spells it, what it holds."""
+class Quantity:
+    """One quantity of a table: name, unit as astropy spells it, description."""
 
     name: str
     unit: str
@@ -29,21 +28,19 @@ class Column:
 
 
 QUANTITIES = (
-    Column("v", "km/s", "stellar velocity relative to the redshift `z` of the fit"),
-    Column("vdisp", "km/s", "stellar velocity dispersion, free of the instrument's resolution"),
-    Column("log_age_light", "dex(yr)", "light-weighted mean of log10(age / yr)"),
-    Column("log_age_mass", "dex(yr)", "mass-weighted mean of log10(age / yr)"),
-    Column("metal_light", "dex", "light-weighted mean of [M/H]"),
-    Column("metal_mass", "dex", "mass-weighted mean of [M/H]"),
-    Column("ebv_stars", "mag", "colour excess E(B-V) of the stars"),
-    Column("ebv_gas", "mag", "colour excess E(B-V) of the gas"),
-    Column(
-        "ml",
-        "Msun / Lsun",
-        "mass in stars and remnants over luminosity in SDSS r, rest frame, as attenuated by no dust",
+    Quantity("v", "km/s", "stellar velocity relative to the redshift `z` of the fit"),
+    Quantity("vdisp", "km/s", "stellar velocity dispersion, instrumental resolution removed"),
+    Quantity("log_age_light", "dex(yr)", "light-weighted mean of log10(age / yr)"),
+    Quantity("log_age_mass", "dex(yr)", "mass-weighted mean of log10(age / yr)"),
+    Quantity("metal_light", "dex", "light-weighted mean of [M/H]"),
+    Quantity("metal_mass", "dex", "mass-weighted mean of [M/H]"),
+    Quantity("ebv_stars", "mag", "colour excess E(B-V) of the stars"),
+    Quantity("ebv_gas", "mag", "colour excess E(B-V) of the gas"),
+    Quantity(
+        "ml", "Msun / Lsun", "mass in stars and remnants over rest-frame luminosity in SDSS r without dust"
     ),
-    Column("log_mass", "dex(Msun)", "mass in stars and remnants inside the fibre"),
-    Column("log_mass_formed", "dex(Msun)", "mass ever formed of the stars inside the fibre"),
+    Quantity("log_mass", "dex(Msun)", "mass in stars and remnants inside the fibre"),
+    Quantity("log_mass_formed", "dex(Msun)", "mass formed over the history of the stars inside the fibre"),
 )
 
 LINES = (
@@ -59,22 +56,17 @@ LINES = (
 )
 
 FACTS = (
-    Column("z", "", "redshift at which the spectrum was fitted"),
-    Column("snr", "", "median flux over the noise of the fit, per pixel of the fit"),
-    Column("chi2", "", "chi2 per degree of freedom of the single fit"),
-    Column("n_pix", "", "pixels fitted"),
-    Column("n_draws", "", "bootstrap draws made"),
-    Column("n_refit", "", "draws of the fast bootstrap that met a bound and were refitted in full"),
-    Column("seconds", "s", "process CPU seconds spent on the spectrum"),
+    Quantity("z", "", "redshift at which the spectrum was fitted"),
+    Quantity("snr", "", "median flux over the noise of the fit, per pixel of the fit"),
+    Quantity("chi2", "", "chi2 per degree of freedom of the single fit"),
+    Quantity("n_pix", "", "pixels fitted"),
+    Quantity("n_draws", "", "bootstrap draws made"),
+    Quantity("n_refit", "", "draws of the fast bootstrap that were refitted in full"),
+    Quantity("seconds", "s", "process CPU seconds spent on the spectrum"),
 )
 
-_INTEGERS = {
-    "n_pix": np.int32,
-    "n_draws": np.int32,
-    "n_refit": np.int32,
-    "warn": np.uint32,
-    "specobjid": np.uint64,
-}
+_COUNTS = dict.fromkeys(("n_pix", "n_draws", "n_refit"), np.int32)
+_INTEGERS = _COUNTS | {"warn": np.uint32, "specobjid": np.uint64}
 
 
 def columns() -> dict[str, str]:
@@ -83,21 +75,16 @@ def columns() -> dict[str, str]:
     for quantity in QUANTITIES:
         units |= {f"{quantity.name}{suffix}": quantity.unit for suffix in ("", "_err", "_boot", "_std")}
     for line in LINES:
-        flux, width = "1e-17 erg / (s cm2)", "Angstrom"
-        units |= {
-            f"flux_{line}": flux,
-            f"flux_{line}_err": flux,
-            f"ew_{line}": width,
-            f"ew_{line}_err": width,
-        }
+        for name, unit in ((f"flux_{line}", "1e-17 erg / (s cm2)"), (f"ew_{line}", "Angstrom")):
+            units |= {name: unit, f"{name}_err": unit}
     units |= {fact.name: fact.unit for fact in FACTS if fact.name != "z"}
     return units | {"warn": ""}
 
 
 def row(specobjid: int, kind: str, warn: int = 0, **values: float) -> dict:
-    """One row from what is known; every other number is NaN, every other count 0.
+    """One row with the given values by column; every other number is NaN, every other count 0.
 
-    `values` are columns by name. Raises KeyError on a name that is no column.
+    Raises KeyError on a name that is no column.
     """
     known = columns()
     if unknown := set(values) - set(known):
@@ -118,7 +105,7 @@ def from_draws(draws: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def assemble(rows: Iterable[Mapping]) -> pd.DataFrame:
-    """Rows of `row` as a table with the types of the layout."""
+    """Rows made by `row` as a table with the types of the layout."""
     known = columns()
     table = pd.DataFrame(list(rows), columns=list(known))
     types = {name: _INTEGERS.get(name, np.float64) for name in known if name != "kind"}
@@ -126,14 +113,14 @@ def assemble(rows: Iterable[Mapping]) -> pd.DataFrame:
 
 
 def write(path: Path, table: pd.DataFrame, meta: Mapping) -> None:
-    """A table of this layout; `meta` must say the `code`, the `library`, its `imf` and its `limits`."""
+    """Write a table of this layout; `meta` must state the `code`, the `library`, its `imf` and its `limits`."""
     if missing := {"code", "library", "imf", "limits"} - set(meta):
         raise KeyError(f"a stellar population table must state {sorted(missing)}")
     write_table(path, table, {name: unit for name, unit in columns().items() if unit}, meta)
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A table of this layout. Raises SanspecError when it is something else."""
+    """A table of this layout. Raises SanspecError when it has another."""
     table = read_table(path)
     if missing := [name for name in columns() if name not in table.columns]:
         raise SanspecError(
@@ -143,20 +130,20 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def merge(paths: Iterable[Path]) -> pd.DataFrame:
-    """Shards as one table in the order of (specobjid, kind); `attrs` are those of the first.
+    """Shards as one table in the order of (specobjid, kind); `attrs` are those of the first shard.
 
     Raises SanspecError when two shards hold the same spectrum or were made with different settings.
     """
     shards = [read(path) for path in paths]
-    told = [
+    headers = [
         {k: v for k, v in shard.attrs["meta"].items() if k not in ("created", "shard")} for shard in shards
     ]
-    if any(other != told[0] for other in told):
+    if any(other != headers[0] for other in headers):
         raise SanspecError("shards were made with different settings or templates: delete them and rerun")
     table = pd.concat(shards, ignore_index=True).sort_values(["specobjid", "kind"], ignore_index=True)
     if table.duplicated(["specobjid", "kind"]).any():
-        raise SanspecError("shards overlap: the same spectrum stands in two of them; delete them and rerun")
-    table.attrs = {"units": shards[0].attrs["units"], "meta": told[0]}
+        raise SanspecError("shards overlap: two of them hold the same spectrum; delete them and rerun")
+    table.attrs = {"units": shards[0].attrs["units"], "meta": headers[0]}
     return table
 
 

@@ -1,11 +1,10 @@
 """FIREFLY as released (firefly_release @cce94c2): the same numbers from the same spectra and templates.
 
-Its faults are kept here on purpose: templates that fall to nothing at their ends, a filter that wraps around,
-one error for all pixels of a filtered spectrum, R = 2000 for every instrument, mixes of two seeds clipped one
-by one.
+Its faults are kept here on purpose: templates that vanish at their ends, a filter that wraps around, one error for all
+pixels of a filtered spectrum, R = 2000 for every instrument, mixes of two seeds clipped one by one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from astropy import cosmology
@@ -13,28 +12,40 @@ from jaxtyping import Float
 from scipy.sparse import csr_array
 
 from sanspec.config import Firefly
+from sanspec.errors import Warn
 from sanspec.physics.air import air_to_vac
 from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA, LSUN
-from sanspec.stellar.firefly import dust, kernels, lines, tree
-from sanspec.stellar.firefly.pose import oldest
+from sanspec.physics.dust import CURVES, transmission
+from sanspec.stellar.firefly import kernels, tree
+from sanspec.stellar.firefly.match import Fitted, Matched, near_emission, oldest
 from sanspec.stellar.firefly.profile import Interval, profile
 from sanspec.stellar.library import Library
+from sanspec.stellar.spectra import FLUX_UNIT, Unfit
 
 FWHM = 2.55  # resolution of M11-MILES in the released code [Angstrom]
-METALS = {-1.30: -1.35}  # [Z/H] in the templates' files, and what the released code takes it for
-FIRST_MODE, RAMP = 20, 20  # Fourier modes removed, and over how many more the filter opens
-FLUX_UNIT = 1e-17  # erg/s/cm2/Angstrom
+RESOLUTION = 2000.0  # resolving power of every instrument
+METALS = {-1.30: -1.35}  # [Z/H] in the templates' files: [Z/H] that the released code assumes for it
+FIRST_MODE, RAMP = 20, 20  # number of Fourier modes removed, and of those over which the filter opens
 REACH = 3.0  # standard deviations at which its Gaussian is cut
+TRIED = 200  # values of E(B-V) compared with an attenuation
+QUANTITIES = {  # of the tables: the average, and what is added to its logarithm
+    "log_age_light": ("age_light", 9.0),
+    "log_age_mass": ("age_mass", 9.0),
+    "metal_light": ("metal_light", 0.0),
+    "metal_mass": ("metal_mass", 0.0),
+    "log_mass_formed": ("mass_formed", 0.0),
+}
 
 
 @dataclass(frozen=True, eq=False)
-class Matched:
-    """A spectrum and the populations on its pixels.
+class Downgraded:
+    """A spectrum and the populations on its pixels, downgraded to R = 2000 and the velocity dispersion.
 
-    wave (pix): rest vacuum Angstrom; flux, error (pix): unit of the input; models (ssp, pix): erg/s/Angstrom
-    per solar mass; age (ssp): Gyr; metal (ssp): Z / Zsun, linear.
+    z: redshift. wave (pix): rest vacuum Angstrom. flux, error (pix): unit of the input. models (ssp, pix):
+    erg/s/Angstrom per solar mass. age (ssp): Gyr. metal (ssp): Z / Zsun, linear.
     """
 
+    z: float
     wave: Float[np.ndarray, " pix"]
     flux: Float[np.ndarray, " pix"]
     error: Float[np.ndarray, " pix"]
@@ -45,10 +56,10 @@ class Matched:
 
 @dataclass(frozen=True, eq=False)
 class Released:
-    """What the released code reports.
+    """The output of the released code.
 
-    averages: by name, linear units; ebv [mag]; chi2: of the best; numbers of solutions; shares (ssp) of the
-    light and model (pix) of the best.
+    averages: by name, in linear units. ebv [mag]. chi2: of the best solution. solutions, solutions_filtered: their
+    numbers. shares (ssp) of the light and model (pix) of the best solution.
     """
 
     averages: dict[str, Interval]
@@ -56,46 +67,60 @@ class Released:
     chi2: float
     solutions: int
     solutions_filtered: int
-    matched: Matched
     shares: Float[np.ndarray, " ssp"]
     model: Float[np.ndarray, " pix"]
 
 
-def fit(
-    wave: Float[np.ndarray, " pix"],
-    flux: Float[np.ndarray, " pix"],
-    error: Float[np.ndarray, " pix"],
-    z: float,
-    vdisp: float,
-    library: Library,
-    settings: Firefly,
-) -> Released:
-    """One spectrum as the released code fits it.
+class CompatFit:
+    """The compat mode on one spectrum: all its bootstrap draws share the downgraded populations.
 
-    wave: vacuum Angstrom, observed frame; flux, error: 1e-17 erg/s/cm2/Angstrom; vdisp: km/s; library: as it
-    is in its files. Raises ValueError where fewer than 100 pixels are left.
+    library: as it is in its files. places: positions of the used pixels in the span. flux (used): of the spectrum.
+    Raises Unfit.
     """
-    matched = match(wave, flux, error, z, vdisp, library, settings.line_mask, settings.resolution)
-    return solve(matched, settings, z)
+
+    def __init__(self, matched: Matched, library: Library, settings: Firefly, vdisp: float):
+        self.settings, self.spectrum = settings, matched.spectrum
+        spectrum, error = matched.spectrum, np.where(matched.spectrum.mask, matched.spectrum.noise, np.inf)
+        try:
+            self.downgraded = downgrade(
+                spectrum.wave, spectrum.flux, error, spectrum.z, vdisp, library, settings.line_mask
+            )
+        except ValueError:
+            raise Unfit(Warn.SHORT_COVERAGE) from None
+        self.inside = np.isin(self.downgraded.wave, matched.wave)
+        self.places = np.searchsorted(matched.wave, self.downgraded.wave[self.inside])
+        self.flux = self.downgraded.flux[self.inside]
+
+    def solve(self, draw: Float[np.ndarray, " used"] | None = None) -> Fitted:
+        """The spectrum, or a bootstrap draw of it."""
+        flux = self.downgraded.flux.copy()
+        flux[self.inside] = self.flux if draw is None else draw
+        found = solve(replace(self.downgraded, flux=flux), self.settings)
+        values, errors = {"ebv_stars": found.ebv}, {}
+        for name, (average, shift) in QUANTITIES.items():
+            interval = found.averages[average]
+            value, low, high = np.log10([interval.value, interval.low[0], interval.high[0]])
+            values[name], errors[name] = float(value + shift), float(0.5 * (high - low))
+        values["log_mass_formed"] += np.log10(self.spectrum.norm)
+        return Fitted(values, errors, found.model[self.inside], found.shares, found.chi2 / len(flux))
 
 
-def solve(matched: Matched, settings: Firefly, z: float) -> Released:
-    """Dust and populations of a matched spectrum."""
-    models = matched.models * normalisation(matched.flux, matched.models)[:, None]
-    attenuation, filtered = determine_attenuation(matched, models, settings.smoothing)
-    curve = dust.CURVES[settings.curve](matched.wave)
-    attenuated = matched.models * attenuation
-    mass = normalisation(matched.flux, attenuated)
+def solve(downgraded: Downgraded, settings: Firefly) -> Released:
+    """Dust and populations of a spectrum, as the released code finds them."""
+    models = downgraded.models * normalisation(downgraded.flux, downgraded.models)[:, None]
+    attenuation, filtered = find_attenuation(downgraded, models)
+    curve = CURVES[settings.curve](downgraded.wave)
+    attenuated = downgraded.models * attenuation
+    mass = normalisation(downgraded.flux, attenuated)
     models = attenuated * mass[:, None]
-    found = tree.grow(tree.residuals(matched.flux, matched.error, models))
+    found = tree.grow((models - downgraded.flux) / downgraded.error)
     shares = found.best_weights()
     return Released(
-        averages=averages(found, matched, mass, z),
-        ebv=dust.best_ebv(attenuation, curve, settings.ebv_max),
+        averages=averages(found, downgraded, mass),
+        ebv=best_ebv(attenuation, curve, settings.ebv_max),
         chi2=found.least,
         solutions=found.count,
         solutions_filtered=filtered.count,
-        matched=matched,
         shares=shares,
         model=shares @ models,
     )
@@ -104,7 +129,7 @@ def solve(matched: Matched, settings: Firefly, z: float) -> Released:
 # ----------------------------------------------------------------------------------------------------- set-up
 
 
-def match(
+def downgrade(
     wave: Float[np.ndarray, " pix"],
     flux: Float[np.ndarray, " pix"],
     error: Float[np.ndarray, " pix"],
@@ -112,32 +137,38 @@ def match(
     vdisp: float,
     library: Library,
     line_mask: float,
-    resolution: float,
-) -> Matched:
-    """Pixels in use, and the populations on them, by trapezoids between the midpoints of neighbours."""
+) -> Downgraded:
+    """Pixels in use, and the populations on them, by trapezoids between the midpoints of neighbours.
+
+    wave: vacuum Angstrom, observed frame. flux, error: 1e-17 erg/s/cm2/Angstrom. vdisp: km/s. library: as it is in its
+    files. line_mask: half width left out around emission lines [Angstrom]. Raises ValueError where fewer than 100
+    pixels are left.
+    """
     rest = wave / (1 + z)
-    good = np.isfinite(flux) & (flux > 0) & np.isfinite(error) & ~lines.near(rest, line_mask)
+    good = np.isfinite(flux) & (flux > 0) & np.isfinite(error) & ~near_emission(rest, line_mask)
     lam = air_to_vac(library.lam)
     young = library.age <= oldest(z)
     inside = good & (rest >= lam[0]) & (rest <= lam[-1])
     if inside.sum() < 100:
         raise ValueError(f"{inside.sum()} usable pixels within the templates; at least 100 are needed")
-    models = broaden(library.flux.T[young] * LSUN, lam, vdisp, resolution)
+    models = broaden(library.flux.T[young] * LSUN, lam, vdisp)
     kept = rest[inside]
     covered = (lam >= max(kept[0], lam[0])) & (lam <= min(kept[-1], lam[-1]))
     edges = 0.5 * (kept[1:] + kept[:-1]) + kept[0] * 1e-10
     models = rebin(lam[covered], models[:, covered], edges)
     metal = np.array([METALS.get(value, value) for value in library.metal[young].tolist()])
     inner = slice(1, -1)
-    return Matched(
-        kept[inner], flux[inside][inner], error[inside][inner], models, library.age[young], 10.0**metal
-    )
+    spectrum = kept[inner], flux[inside][inner], error[inside][inner]
+    return Downgraded(z, *spectrum, models, library.age[young], 10.0**metal)
 
 
 def broaden(
-    models: Float[np.ndarray, "ssp lam"], lam: Float[np.ndarray, " lam"], vdisp: float, resolution: float
+    models: Float[np.ndarray, "ssp lam"],
+    lam: Float[np.ndarray, " lam"],
+    vdisp: float,
+    resolution: float = RESOLUTION,
 ) -> Float[np.ndarray, "ssp lam"]:
-    """Models smoothed by Gaussians that vary by pixel, cut at 3 sigma; zero near the ends."""
+    """Models smoothed by Gaussians that vary from pixel to pixel, cut at 3 sigma; 0 near the ends."""
     old = C_KMS * FWHM / lam / FWHM_PER_SIGMA
     variance = vdisp**2 + (C_KMS / resolution / FWHM_PER_SIGMA) ** 2 - old**2
     sigma = np.sqrt(np.maximum(variance, 0.0)) * lam / C_KMS / (lam[1] - lam[0])
@@ -161,7 +192,7 @@ def broaden(
 def rebin(
     lam: Float[np.ndarray, " lam"], models: Float[np.ndarray, "ssp lam"], edges: Float[np.ndarray, " edge"]
 ) -> Float[np.ndarray, "ssp edge-1"]:
-    """Mean between edges of the straight lines through the models' points, constant beyond their ends."""
+    """Mean between edges of the linearly interpolated models, constant beyond their ends."""
     if edges[0] < lam[0]:
         lam, models = np.append(edges[0], lam), np.column_stack([models[:, 0], models])
     if edges[-1] > lam[-1]:
@@ -179,32 +210,26 @@ def rebin(
 def normalisation(
     flux: Float[np.ndarray, " pix"], models: Float[np.ndarray, "ssp pix"]
 ) -> Float[np.ndarray, " ssp"]:
-    """What each model is multiplied with to have the median of the flux: solar masses, in the flux's unit."""
+    """Factor that gives each model the median of the flux: solar masses, in the unit of the flux."""
     return np.median(flux) / np.median(models, axis=1)
 
 
 # ------------------------------------------------------------------------------------------------------- dust
 
 
-def window(pixels: int) -> Float[np.ndarray, " mode"]:
-    """Transmission of the modes of a real transform: 0 below the 20th, a ramp, 1; the mean is kept.
+def high_pass(spectra: Float[np.ndarray, "*spec pix"]) -> Float[np.ndarray, "*spec pix"]:
+    """Spectra without their slow part: (1 + (fast - median) / slow) median, by their Fourier transform.
 
-    The released ramp differs by one mode between positive and negative frequencies; the real part of its
-    inverse transform is that of the mean of the two.
+    The modes pass from the 20th on along a ramp, and the mean is kept. The released ramp differs by one mode between
+    positive and negative frequencies; the real part of its inverse transform is that of the mean of the two.
     """
+    pixels, steps = spectra.shape[-1], np.arange(RAMP)
     full = np.zeros(pixels)
     full[0] = 1.0
-    steps = np.arange(RAMP)
     full[FIRST_MODE + steps] = (steps + 1) / RAMP
     full[pixels - 1 - (FIRST_MODE + RAMP - steps)] = (RAMP - steps) / RAMP
     full[FIRST_MODE + RAMP : pixels - FIRST_MODE - RAMP] = 1.0
-    return 0.5 * (full + full[-np.arange(pixels)])[: pixels // 2 + 1]
-
-
-def high_pass(spectra: Float[np.ndarray, "*spec pix"]) -> Float[np.ndarray, "*spec pix"]:
-    """Spectra without their slow changes: (1 + (fast - median) / slow) median, by their Fourier transform."""
-    pixels = spectra.shape[-1]
-    passed = window(pixels)
+    passed = 0.5 * (full + full[-np.arange(pixels)])[: pixels // 2 + 1]
     stopped = 1.0 - passed
     stopped[0] = 1.0
     modes = np.fft.rfft(spectra, axis=-1)
@@ -213,37 +238,54 @@ def high_pass(spectra: Float[np.ndarray, "*spec pix"]) -> Float[np.ndarray, "*sp
     return (1.0 + (fast - middle) / slow) * middle
 
 
-def determine_attenuation(
-    matched: Matched, models: Float[np.ndarray, "ssp pix"], smoothing: float
+def find_attenuation(
+    downgraded: Downgraded, models: Float[np.ndarray, "ssp pix"]
 ) -> tuple[Float[np.ndarray, " pix"], tree.Tree]:
     """Attenuation over its median, from the best fit of the filtered spectra; and the tree of that fit."""
-    flux = high_pass(matched.flux)
+    flux = high_pass(downgraded.flux)
     filtered = high_pass(models)
     filtered *= normalisation(flux, filtered)[:, None]
-    error = np.median(matched.error) / np.median(matched.flux) * np.median(flux)
-    found = tree.grow(tree.residuals(flux, np.full(len(flux), error), filtered))
+    error = np.median(downgraded.error) / np.median(downgraded.flux) * np.median(flux)
+    found = tree.grow((filtered - flux) / np.full(len(flux), error))
     weights = found.best_weights()
     with np.errstate(divide="ignore", invalid="ignore"):  # the templates' empty ends
-        fine = matched.flux / (weights @ models) - flux / (weights @ filtered) + 1.0
+        fine = downgraded.flux / (weights @ models) - flux / (weights @ filtered) + 1.0
     fine = np.where(np.isfinite(fine), fine, 1.0)
-    return kernels.running_median(matched.wave, fine / np.median(fine), smoothing), found
+    return kernels.running_median(downgraded.wave, fine / np.median(fine), kernels.SMOOTHING), found
+
+
+def best_ebv(
+    attenuation: Float[np.ndarray, " pix"], curve: Float[np.ndarray, " pix"], ebv_max: float
+) -> float:
+    """E(B-V) [mag] of the curve nearest to an attenuation among 200 from 0 to ebv_max.
+
+    Both are relative to their median. As in the released code: the minimum of the sum of squares of the squared
+    differences, after a 3 sigma clip of these.
+    """
+    tried = ebv_max * np.arange(TRIED) / (TRIED - 1)
+    count = len(curve)
+    middle = np.sort(curve)[[(count - 1) // 2, count // 2]]  # the median of a monotonic function of the curve
+    shapes = transmission(tried, curve) / transmission(tried, middle).mean(axis=1)[:, None]
+    apart = kernels.clipped_squares((attenuation - shapes) ** 2, kernels.CLIP_SIGMA)[2]
+    return float(tried[np.argmin(apart)])
 
 
 # --------------------------------------------------------------------------------------------------- averages
 
 
 def averages(
-    found: tree.Tree, matched: Matched, mass: Float[np.ndarray, " ssp"], z: float
+    found: tree.Tree, downgraded: Downgraded, mass: Float[np.ndarray, " ssp"]
 ) -> dict[str, Interval]:
-    """Ages [Gyr], metallicities [Zsun], mass formed [Msun], linear; mass (ssp): the models' normalisation."""
+    """Ages [Gyr], metallicities [Zsun], mass formed [Msun], linear; mass (ssp): normalisation of the models."""
+    z, age, metal = downgraded.z, downgraded.age, downgraded.metal
     distance = cosmology.Planck15.luminosity_distance(z).to_value("cm") if z > 0 else np.nan
     weights, unity = found.weights, np.ones(len(found.weights))
     masses = weights @ mass
     parts = {
-        "age_light": (weights @ matched.age, unity),
-        "metal_light": (weights @ matched.metal, unity),
-        "age_mass": (weights @ (mass * matched.age), masses),
-        "metal_mass": (weights @ (mass * matched.metal), masses),
+        "age_light": (weights @ age, unity),
+        "metal_light": (weights @ metal, unity),
+        "age_mass": (weights @ (mass * age), masses),
+        "metal_mass": (weights @ (mass * metal), masses),
         "mass_formed": (masses * (FLUX_UNIT * 4 * np.pi * distance**2), unity),
     }
-    return {name: profile(found, *pair, len(matched.wave)) for name, pair in parts.items()}
+    return {name: profile(found, *pair, len(downgraded.wave)) for name, pair in parts.items()}

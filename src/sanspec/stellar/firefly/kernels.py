@@ -1,9 +1,10 @@
-"""The inner loops of FIREFLY's method, compiled: sigma clipping, running medians, best chi2 in bins."""
+"""The inner loops of FIREFLY's method, compiled: sigma clipping, running medians, minimum chi2 in bins."""
 
 import numba
 import numpy as np
 
 CLIP_SIGMA = 3.0  # of every sigma clip (Wilkinson et al. 2017)
+SMOOTHING = 200.0  # half width of the running median over the attenuation [Angstrom], as in the released code
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
@@ -20,10 +21,9 @@ def _moments(values, floor, ceiling):
 
 @numba.njit(cache=True, nogil=True)
 def clip_bounds(values, n_sigma):
-    """Iterative sigma clip of one row: last lower and upper limit, and the sum of squares of what is left.
+    """Iterative sigma clip of one row: last lower and upper limit, and the sum of squares of the values kept.
 
-    As `scipy.stats.sigmaclip`: limits are inclusive, and a value once dropped stays dropped. All values
-    finite.
+    As `scipy.stats.sigmaclip`: limits are inclusive, and a value once dropped stays dropped. All values are finite.
     """
     low, high, floor, ceiling, before = -np.inf, np.inf, -np.inf, np.inf, -1.0
     count, total, squares = _moments(values, floor, ceiling)
@@ -38,7 +38,7 @@ def clip_bounds(values, n_sigma):
 
 @numba.njit(cache=True, nogil=True)
 def clipped_squares(rows, n_sigma):
-    """Sum of squares of each row after its own sigma clip; with the limits (row) of that clip."""
+    """Lower and upper limit (row) of each row's own sigma clip, and the sum of squares (row) after it."""
     count = len(rows)
     low, high, squares = np.empty(count), np.empty(count), np.empty(count)
     for i in range(count):
@@ -48,7 +48,7 @@ def clipped_squares(rows, n_sigma):
 
 @numba.njit(cache=True, nogil=True)
 def clipped_mixes(first, second, fractions, n_sigma):
-    """Sum of squares of (a + q b) / (1 + q) after its own clip, for each pair of rows a, b and fraction q.
+    """Sum of squares of (a + q b) / (1 + q) after its own clip, for each pair of rows a, b and each fraction q.
 
     first (top, pix), second (fit, pix): residuals in units of their error. Returns (top, fit, fraction).
     """
@@ -66,7 +66,7 @@ def clipped_mixes(first, second, fractions, n_sigma):
 
 @numba.njit(cache=True, nogil=True)
 def running_median(wave, values, half_width):
-    """Median of the values closer than `half_width` in `wave` (rising), at each pixel."""
+    """Median of the values closer than `half_width` in `wave` (ascending), at each pixel."""
     count = len(values)
     window = np.empty(count)
     result = np.empty(count)
@@ -92,7 +92,7 @@ def running_median(wave, values, half_width):
 
 @numba.njit(cache=True, nogil=True)
 def mix_range(top, fits, fractions):
-    """Least and greatest value of num / den over all fits and all mixes.
+    """Minimum and maximum of numerator / denominator over all fits and all mixes.
 
     top (2, top), fits (2, fit): numerator and denominator of a property, both linear in the weights.
     """
@@ -109,25 +109,24 @@ def mix_range(top, fits, fractions):
 
 @numba.njit(cache=True, nogil=True)
 def mix_profile(top, fits, fractions, chi2, mixed, edges):
-    """Least chi2 among the fits and mixes whose property lies in each bin; inf where there is none.
+    """Minimum chi2 among the fits and mixes whose property lies in each bin; inf where there is none.
 
-    top (2, top), fits (2, fit): as in `mix_range`; chi2 (fit); mixed (top, fit, fraction); edges evenly
-    spaced.
+    top (2, top), fits (2, fit): as in `mix_range`; chi2 (fit); mixed (top, fit, fraction); edges: evenly spaced.
     """
     best = np.full(len(edges) - 1, np.inf)
     for j in range(fits.shape[1]):
-        _keep_least(best, edges, fits[0, j] / fits[1, j], chi2[j])
+        _keep_minimum(best, edges, fits[0, j] / fits[1, j], chi2[j])
         for i in range(top.shape[1]):
             for k in range(len(fractions)):
                 q = fractions[k]
                 value = (top[0, i] + q * fits[0, j]) / (top[1, i] + q * fits[1, j])
-                _keep_least(best, edges, value, mixed[i, j, k])
+                _keep_minimum(best, edges, value, mixed[i, j, k])
     return best
 
 
 @numba.njit(cache=True, nogil=True)
-def _keep_least(best, edges, value, chi2):
-    """Enter one solution in its bin."""
+def _keep_minimum(best, edges, value, chi2):
+    """Enter one solution in its bin where its chi2 is the minimum so far."""
     bins = len(best)
     place = int((value - edges[0]) / (edges[1] - edges[0]))
     place = min(max(place, 0), bins - 1)

@@ -1,16 +1,17 @@
-"""The clean mode's populations: combinations by their likelihood, calibration errors marginalised."""
+"""Populations of the clean mode: combinations weighted by their likelihood, calibration errors marginalised."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from sanspec.config import Firefly
+from sanspec.stellar.firefly.combinations import search
 from sanspec.stellar.firefly.filtered import noise_scale, slow_part
-from sanspec.stellar.firefly.shares import search
 from sanspec.stellar.library import Library
 
 MODES = 20  # cosine modes (half waves) of the flux calibration
-BITS = 2.0  # penalties ln N for each population: its share, and which one it is
+BITS = 2.0  # penalties ln N per population: one for its share, one for the choice of the population
 NAMES = (
     "log_age_light",
     "log_age_mass",
@@ -24,10 +25,10 @@ NAMES = (
 
 @dataclass(frozen=True, eq=False)
 class Means:
-    """Quantities `NAMES` over all solutions, and the best of these.
+    """Quantities `NAMES` over all solutions, and the best solution.
 
-    mean, spread (quantity): mean and standard deviation; shares (ssp): of the light, in the best; model
-    (pix): its flux; chi2: its chi2 per pixel.
+    mean, spread (quantity): mean and standard deviation. shares (ssp): of the light in the best. model (pix): its
+    flux. chi2: its chi2 per pixel.
     """
 
     mean: Float[np.ndarray, " quantity"]
@@ -40,10 +41,11 @@ class Means:
 def columns(
     library: Library, young: np.ndarray, mass: Float[np.ndarray, " ssp"], averages: str
 ) -> Float[np.ndarray, "ssp column"]:
-    """What the quantities are made of, by population: age, metallicity, and these and more times mass.
+    """Properties of the populations whose light-weighted means give the quantities.
 
-    young: places of the populations in the library; mass (ssp): solar masses formed for all of the light;
-    averages: of ages and metallicities themselves (`linear`) or of their logarithms (`log`).
+    Age, metallicity, mass formed, mass times age, mass times metallicity, mass left, r-band luminosity. young:
+    positions of the populations in the library. mass (ssp): solar masses formed for all of the light. averages: of ages
+    and metallicities (`linear`) or of their logarithms (`log`).
     """
     age, metal = np.log10(library.age[young]), library.metal[young]
     if averages == "linear":
@@ -62,41 +64,35 @@ def quantities(values: Float[np.ndarray, "sol column"], averages: str) -> Float[
     return np.column_stack([*means, np.log10(mass), np.log10(left), left / light])
 
 
-def determine(
+def fit_populations(
     flux: Float[np.ndarray, " pix"],
     error: Float[np.ndarray, " pix"],
     models: Float[np.ndarray, "ssp pix"],
     keep: Bool[np.ndarray, " pix"],
     columns: Float[np.ndarray, "ssp column"],
-    averages: str,
-    calibration: float,
-    steps: int,
+    settings: Firefly,
 ) -> Means:
     """The populations of a spectrum whose dust is known.
 
-    flux and models (attenuated) of median 1; keep: pixels to use; calibration: standard deviation of each
-    smooth mode by which the flux may be wrong, as a fraction. These modes are marginalised: C^-1 = D - D U'
-    (1 + U D U')^-1 U D, where D are the inverse variances and U the modes times the flux's slow part.
+    flux, models (attenuated): of median 1. keep: pixels to use. The flux may be wrong by smooth modes, each of standard
+    deviation `settings.calibration`. These are marginalised: C^-1 = D - D U' (1 + U D U')^-1 U D, where D are the
+    inverse variances and U the first cosine modes, of mean square 1, times the flux's slow part.
     """
     scaled = (models[:, keep] - flux[keep]) / error[keep]
-    modes = calibration * cosines(len(flux)) * (slow_part(flux) / error)
+    phase = np.pi * np.outer(np.arange(MODES), (np.arange(len(flux)) + 0.5) / len(flux))
+    cosines = np.cos(phase) * np.where(np.arange(MODES) > 0, np.sqrt(2.0), 1.0)[:, None]
+    modes = settings.calibration * cosines * (slow_part(flux) / error)
     lower = np.linalg.cholesky(np.eye(MODES) + modes[:, keep] @ modes[:, keep].T)
     white = np.linalg.solve(lower, modes[:, keep])
     removed = scaled @ white.T
     gram = scaled @ scaled.T - removed @ removed.T
     penalty = np.log(keep.sum())
-    found = search(gram, columns, penalty, steps)
+    found = search(gram, columns, penalty)
     residual = found.best @ scaled
     departure = np.linalg.solve(lower.T, white @ residual)
     chance = found.probability(noise_scale(residual - departure @ modes[:, keep]), BITS * penalty)
-    each = quantities(found.values, averages)
+    each = quantities(found.values, settings.averages)
     mean = chance @ each
     model = found.best @ models - departure @ modes * error
     chi2 = float(found.best @ gram @ found.best / keep.sum())
     return Means(mean, np.sqrt(chance @ (each - mean) ** 2), found.best, model, chi2)
-
-
-def cosines(pixels: int) -> Float[np.ndarray, "mode pix"]:
-    """The first cosine modes over a spectrum, each of mean square 1."""
-    phase = np.pi * np.outer(np.arange(MODES), (np.arange(pixels) + 0.5) / pixels)
-    return np.cos(phase) * np.where(np.arange(MODES) > 0, np.sqrt(2.0), 1.0)[:, None]

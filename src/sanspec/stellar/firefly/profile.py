@@ -1,4 +1,4 @@
-"""A property's best value and its intervals, from the best chi2 at every value (Wilkinson et al. 2017)."""
+"""The best value of a property and its intervals, from the minimum chi2 at every value (Wilkinson et al. 2017)."""
 
 from dataclasses import dataclass
 
@@ -25,11 +25,11 @@ class Interval:
 def profile(
     found: Tree, numerator: Float[np.ndarray, " fit"], denominator: Float[np.ndarray, " fit"], dof: int
 ) -> Interval:
-    """Interval of numerator / denominator, both linear in the weights, over all fits and mixes of a tree.
+    """Mode and intervals of numerator / denominator over all fits and mixes of a tree.
 
-    The probability of a solution is the survival function of chi2, scaled to a least chi2 of `dof`; that of a
-    bin of the property is the greatest in it. A property that hardly varies is given by its last solution and
-    its range.
+    Both are linear in the weights. The probability of a solution is the survival function of chi2, scaled to a minimum
+    chi2 of `dof`; that of a bin of the property is the maximum in it. A property that hardly varies is given by its
+    last solution and its range.
     """
     fits = np.array([numerator, denominator])
     top = np.ascontiguousarray(fits[:, found.top])
@@ -46,7 +46,7 @@ def profile(
 
 
 def densest(centres: Float[np.ndarray, " bin"], density: Float[np.ndarray, " bin"]) -> Interval:
-    """Mode and highest-density intervals of a density in bins: those before the content is reached."""
+    """Mode and highest-density intervals of a binned density: the bins taken before the content is reached."""
     order = np.argsort(density)[::-1]
     before = np.cumsum(density[order]) - density[order]
     ends = []

@@ -8,24 +8,18 @@ from jaxtyping import Bool, Float, Int
 from sanspec.stellar.firefly import kernels
 
 FRACTIONS = np.array([1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0])  # q of every mix (w + q v) / (1 + q)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How far the search goes: iterations, best children kept in each, best fits mixed with all others."""
-
-    iterations: int = 10
-    children: int = 10_000
-    best: int = 10
+ITERATIONS = 10  # populations added to a combination, one per iteration
+CHILDREN = 10_000  # combinations kept at most in one iteration
+BEST = 10  # best fits that are mixed with all others
 
 
 @dataclass(frozen=True)
 class Tree:
     """Every combination that was kept, and the mixes of the best of them with all.
 
-    weights (fit, ssp): light fractions, summing to 1; chi2 (fit); born (fit): iteration, 0 for a single
-    population; top (best): rows mixed with all; mixed (best, fit, fraction): chi2 of (weights[top] + q
-    weights[fit]) / (1 + q), q in `FRACTIONS`.
+    weights (fit, ssp): light fractions, summing to 1. chi2 (fit). born (fit): iteration, 0 for a single population.
+    top (best): rows mixed with all. mixed (best, fit, fraction): chi2 of (weights[top] + q weights[fit]) / (1 + q), q
+    in `FRACTIONS`.
     """
 
     weights: Float[np.ndarray, "fit ssp"]
@@ -36,16 +30,16 @@ class Tree:
 
     @property
     def count(self) -> int:
-        """Solutions looked at."""
+        """Number of solutions."""
         return self.chi2.size + self.mixed.size
 
     @property
     def least(self) -> float:
-        """The least chi2."""
+        """The minimum chi2."""
         return float(min(self.chi2.min(), self.mixed.min()))
 
     def best_weights(self) -> Float[np.ndarray, " ssp"]:
-        """Light fractions of the solution of least chi2; of equal ones the first, fits before mixes."""
+        """Light fractions of the solution of minimum chi2; of equal ones the first, fits before mixes."""
         if self.chi2.min() <= self.mixed.min():
             return self.weights[np.argmin(self.chi2)]
         i, j, k = np.unravel_index(np.argmin(self.mixed), self.mixed.shape)
@@ -53,24 +47,20 @@ class Tree:
         return (self.weights[self.top[i]] + q * self.weights[j]) / (1.0 + q)
 
 
-def residuals(
-    flux: Float[np.ndarray, " pix"], error: Float[np.ndarray, " pix"], models: Float[np.ndarray, "ssp pix"]
-) -> Float[np.ndarray, "ssp pix"]:
-    """(model - data) / error of every single population: those of a combination are their mean by weight."""
-    return (models - flux) / error
-
-
-def grow(scaled: Float[np.ndarray, "ssp pix"], limits: Limits = Limits()) -> Tree:
+def grow(
+    scaled: Float[np.ndarray, "ssp pix"], iterations: int = ITERATIONS, children: int = CHILDREN
+) -> Tree:
     """The tree as the released FIREFLY grows it (Wilkinson et al. 2017).
 
-    scaled: residuals of the single populations in units of their error. Each is a seed whose chi2 is taken
-    after its own 3 sigma clip; the pixels that the best seed keeps are then everyone's.
+    scaled: residuals of the single populations in units of their error; those of a combination are their mean by
+    weight. Each population is a seed, with chi2 after its own 3 sigma clip; all combinations then use the pixels that
+    the best seed keeps.
     """
     keep, chi2 = clip_to_best(scaled)
     clipped = scaled[:, keep]
     gram = clipped @ clipped.T
-    weights, chi2, born, products = spawn(gram, chi2, np.log(scaled.shape[1]), limits)
-    top = np.argsort(chi2, kind="stable")[: limits.best]
+    weights, chi2, born, products = spawn(gram, chi2, np.log(scaled.shape[1]), iterations, children)
+    top = np.argsort(chi2, kind="stable")[:BEST]
     mixed = mix(weights, products, weights[top], gram)
     for place in np.flatnonzero(born[top] == 0):
         mixed[place:] = _mix_seed(scaled, weights, top[place:])
@@ -82,7 +72,7 @@ def _mix_seed(
 ) -> Float[np.ndarray, "best fit fraction"]:
     """chi2 of the mixes of top[0], a seed, and of those after it.
 
-    Two seeds are clipped afresh; the released code then leaves the clip of the last such mix to all mixes
+    A mix of two seeds gets a clip of its own; the released code then keeps the clip of the last such mix for all mixes
     that follow.
     """
     seed = scaled[top[0]]
@@ -106,29 +96,33 @@ def clip_to_best(
 
 
 def spawn(
-    gram: Float[np.ndarray, "ssp ssp"], chi2: Float[np.ndarray, " ssp"], threshold: float, limits: Limits
+    gram: Float[np.ndarray, "ssp ssp"],
+    chi2: Float[np.ndarray, " ssp"],
+    threshold: float,
+    iterations: int = ITERATIONS,
+    children: int = CHILDREN,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Combinations kept: at iteration k each, of weights w, has the children (k w + e_j) / (k + 1).
+    """Combinations kept: at iteration k a combination of weights w has the children (k w + e_j) / (k + 1).
 
-    gram (ssp, ssp): products of the populations' residuals over the pixels in use; chi2 (ssp): of the seeds.
-    A child is kept when its chi2 lies below the least at the iteration's start by more than `threshold`; the
-    search ends when none is. Returns weights, chi2, iteration of birth, and weights @ gram.
+    gram (ssp, ssp): products of the populations' residuals over the used pixels. chi2 (ssp): of the seeds. A child is
+    kept when its chi2 lies more than `threshold` below the minimum at the start of the iteration; the search ends when
+    none is kept. Returns weights, chi2, iteration of birth, and weights @ gram.
     """
     own = np.diag(gram)
     weights, products, squares = np.eye(len(gram)), gram, own
     born = np.zeros(len(gram), int)
-    for k in range(1, limits.iterations + 1):
-        children = (k * k * squares[:, None] + 2 * k * products + own) / (k + 1) ** 2
-        parent, added = np.nonzero(children < chi2.min() - threshold)
+    for k in range(1, iterations + 1):
+        tried = (k * k * squares[:, None] + 2 * k * products + own) / (k + 1) ** 2
+        parent, added = np.nonzero(tried < chi2.min() - threshold)
         if not len(parent):
             break
-        if len(parent) > limits.children:
-            best = np.sort(np.argsort(children[parent, added], kind="stable")[: limits.children])
+        if len(parent) > children:
+            best = np.sort(np.argsort(tried[parent, added], kind="stable")[:children])
             parent, added = parent[best], added[best]
         new = k * weights[parent]
         new[np.arange(len(parent)), added] += 1.0
         new /= k + 1
-        kept = children[parent, added]
+        kept = tried[parent, added]
         weights, products = np.vstack([weights, new]), np.vstack([products, new @ gram])
         chi2, squares = np.concatenate([chi2, kept]), np.concatenate([squares, kept])
         born = np.concatenate([born, np.full(len(parent), k)])

@@ -1,9 +1,8 @@
-"""FIREFLY's method step by step, one population and one pixel at a time: what a direct implementation of the
-paper costs.
+"""FIREFLY's method step by step, one population and one pixel at a time: an oracle for the compat mode.
 
-Wilkinson et al. 2015, 2017, in the order in which the released code takes the steps, with nothing shared
-between populations, fits or bins. Slow on purpose; `firefly.py` beside it times it against
-`sanspec.stellar.firefly.compat` and checks that both give the same numbers.
+Wilkinson et al. 2015, 2017, in the order of the released code's steps, with nothing shared between populations, fits or
+bins. Slow on purpose; `benchmarks/firefly.py` times it against `sanspec.stellar.firefly.compat` and checks that both
+give the same numbers.
 """
 
 import numpy as np
@@ -15,7 +14,7 @@ from sanspec.physics.air import air_to_vac
 from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA, LSUN
 from sanspec.physics.dust import calzetti
 from sanspec.stellar.firefly.compat import FWHM, METALS
-from sanspec.stellar.firefly.lines import VACUUM
+from sanspec.stellar.firefly.match import LINES
 from sanspec.stellar.library import Library
 
 MIXED = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -51,7 +50,7 @@ def good_pixels(rest, flux, error, line_mask):
     """Pixels with signal and away from lines."""
     kept = []
     for i in range(len(rest)):
-        near = any(abs(rest[i] - line) < line_mask for line in VACUUM)
+        near = any(abs(rest[i] - line) < line_mask for line in LINES)
         if np.isfinite(flux[i]) and flux[i] > 0 and np.isfinite(error[i]) and not near:
             kept.append(i)
     return rest[kept], flux[kept], error[kept]
