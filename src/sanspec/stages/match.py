@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from sanspec import config, options, store
@@ -33,14 +34,13 @@ def run(args: argparse.Namespace) -> None:
     table = matching.join(catalogue, cube_ids, files)
     matching.check_files(table, read_abouts(table, survey.spectra), settings.match)
     others = matching.strangers(catalogue, cube_ids, files)
-    matched = matching.select(table, others, settings.match)
-    write(
-        args, matched, settings, {"catalogue": len(catalogue), "cubes": len(cube_ids), "spectra": len(files)}
-    )
+    kept, lost = matching.select(table, others, settings.match)
+    sizes = {"catalogue": len(catalogue), "cubes": len(cube_ids), "spectra": len(files)}
+    write(args, kept, lost, settings, sizes)
 
 
-def read_abouts(table, folder: Path) -> list[specfile.SpecObj | None]:
-    """What each row's spectrum says of its object; None without a readable file."""
+def read_abouts(table: pd.DataFrame, folder: Path) -> list[specfile.SpecObj | None]:
+    """What the header of each spectrum says of its object; None without a readable file."""
     rows = np.flatnonzero(table["file"] != "")
     abouts: list[specfile.SpecObj | None] = [None] * len(table)
     paths = [Path(folder) / table["file"].iloc[row] for row in rows]
@@ -52,18 +52,19 @@ def read_abouts(table, folder: Path) -> list[specfile.SpecObj | None]:
     return abouts
 
 
-def write(args: argparse.Namespace, matched: matching.Matched, settings: config.Config, counts: dict) -> None:
-    """The three products, and the counts in the log."""
-    losses = matching.count_reasons(matched.lost["warn"])
-    flags = matching.count_reasons(matched.objects["warn"])
-    counts |= {"kept": len(matched.objects), "lost": len(matched.lost)}
+def write(
+    args: argparse.Namespace, kept: pd.DataFrame, lost: pd.DataFrame, settings: config.Config, counts: dict
+) -> None:
+    """Write the three products, and log the counts."""
+    losses, flags = matching.count_reasons(lost["warn"]), matching.count_reasons(kept["warn"])
+    counts |= {"kept": len(kept), "lost": len(lost)}
     counts["flagged"] = dict(zip(flags["reason"], flags["count"]))
     meta = store.provenance("match", settings.match.model_dump(mode="json"), counts=counts)
-    units = {name: unit for name, unit in _UNITS.items() if name in matched.objects}
-    store.write_table(args.out, matched.objects, units, meta)
+    units = {name: unit for name, unit in _UNITS.items() if name in kept}
+    store.write_table(args.out, kept, units, meta)
     store.write_table(args.losses, losses, meta=meta)
-    store.write_table(args.lost, matched.lost, meta=meta)
-    log.info("kept %d, lost %d", len(matched.objects), len(matched.lost))
+    store.write_table(args.lost, lost, meta=meta)
+    log.info("kept %d, lost %d", len(kept), len(lost))
     for reason, count in losses.itertuples(index=False):
         log.info("  lost: %-20s %d", reason, count)
     for reason, count in flags.itertuples(index=False):

@@ -1,9 +1,9 @@
-"""Image cubes in the layout of Pasquet et al. (2019), read in blocks: a file of 54 GB never stands in memory.
+"""Read image cubes in the layout of Pasquet et al. (2019), block by block: the file of 54 GB exceeds memory.
 
-The .npz file is a zip archive of two members, `cube` (gal, 64, 64, 5) float32 in nanomaggies, bands ugriz
+The .npz file is a zip archive of two members: `cube` (gal, 64, 64, 5) float32 in nanomaggies, bands ugriz
 last, and `labels`, a structured array with the field `specObjID`. A stored member is read at computed
-positions (pread: mapped pages would count as resident), a compressed one is streamed once from its beginning
-to its end.
+positions (by pread, since mapped pages would count as memory in use), a compressed one is streamed once from
+beginning to end.
 """
 
 import os
@@ -18,13 +18,13 @@ from numpy.lib import format as npy
 from sanspec.errors import SanspecError
 
 BANDS = "ugriz"
-SIDE = 64  # pixels of 0.396 arcsec
+SIDE = 64  # pixels of `physics.constants.PIXEL_SCALE`
 _LABEL_BLOCK = 4096  # labels read at a time
 _LOCAL_HEADER = 30  # bytes of a zip member's header before its name and extra field
 
 
 class Member:
-    """One array of an .npz file, read forwards in blocks of rows; `shape` and `dtype` as its header says."""
+    """One array of an .npz file, read in blocks of rows; `shape` and `dtype` are those of its header."""
 
     def __init__(self, path: Path, name: str):
         """Raises SanspecError where the file is no .npz, lacks the member or holds pickled objects."""
@@ -74,7 +74,7 @@ class Member:
             os.close(self._handle)
 
     def read(self, first: int, count: int) -> np.ndarray:
-        """Rows [first, first + count). A compressed member can only be read forwards (ValueError)."""
+        """Rows [first, first + count). Raises ValueError for a compressed member unless rows are read in order."""
         data = self._inflate(first, count) if self.compressed else self._pread(first, count)
         if len(data) < count * self.row_bytes:
             row = first + len(data) // self.row_bytes
@@ -86,7 +86,7 @@ class Member:
         return os.pread(self._handle, count * self.row_bytes, self._begin + first * self.row_bytes)
 
     def _inflate(self, first: int, count: int) -> bytes:
-        """Bytes of rows of a compressed member, the rows before them read and dropped."""
+        """Bytes of rows of a compressed member; the rows before them are read and dropped."""
         if first < self._row:
             raise ValueError(f"row {first} of a compressed array lies before row {self._row}, already passed")
         try:
@@ -99,7 +99,7 @@ class Member:
         return data
 
     def take(self, rows: Int[np.ndarray, " gal"]) -> np.ndarray:
-        """The rows asked for, in strictly ascending order; neighbours are read together."""
+        """The given rows, in strictly ascending order; contiguous rows are read together."""
         result = np.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
         cuts = np.flatnonzero(np.diff(rows) != 1) + 1
         for run in np.split(np.arange(len(rows)), cuts) if len(rows) else []:
@@ -107,19 +107,18 @@ class Member:
         return result
 
     def fault(self, what: str, remedy: str) -> SanspecError:
-        """A user's fault about this file."""
+        """An error about this file, for the user."""
         return SanspecError(f"cube file {self.path}: {what}; {remedy}")
 
 
 def open_cubes(path: Path) -> Member:
-    """The image cubes of a file, to be closed. Raises SanspecError where their shape or type is another."""
+    """The image cubes of a file; the caller closes it. Raises SanspecError for another shape or type."""
     member = Member(path, "cube")
     if member.shape[1:] != (SIDE, SIDE, len(BANDS)) or member.dtype != np.dtype("<f4"):
         member.close()
-        raise SanspecError(
-            f"cube file {path}: array 'cube' has shape {member.shape} and type {member.dtype}; expected"
-            f" (gal, {SIDE}, {SIDE}, {len(BANDS)}) float32, nanomaggies, bands {BANDS} last"
-        )
+        what = f"array 'cube' has shape {member.shape} and type {member.dtype}"
+        expected = f"(gal, {SIDE}, {SIDE}, {len(BANDS)}) float32, nanomaggies, bands {BANDS} last"
+        raise member.fault(what, f"expected {expected}")
     return member
 
 
@@ -127,33 +126,21 @@ def read_ids(path: Path) -> UInt64[np.ndarray, " gal"]:
     """specobjid of every cube, exact. Raises SanspecError where the labels do not hold them as integers."""
     with Member(path, "labels") as labels, open_cubes(path) as cubes:
         if len(labels) != len(cubes):
-            raise SanspecError(
-                f"cube file {path}: {len(labels)} labels for {len(cubes)} cubes; fetch it again"
-            )
-        name = _id_field(labels)
+            raise labels.fault(f"{len(labels)} labels for {len(cubes)} cubes", "fetch it again")
+        fields = {name.lower(): name for name in labels.dtype.names or ()}
+        if "specobjid" not in fields:
+            known = ", ".join(fields) or "none"
+            raise labels.fault("array 'labels' lacks the field 'specObjID'", f"it has: {known}")
+        name = fields["specobjid"]
+        kind = labels.dtype[name]
+        if kind.kind not in "iuSU" or (kind.kind in "iu" and kind.itemsize != 8):
+            what = f"labels field {name!r} is of type {kind}, which rounds ids"
+            raise labels.fault(what, "expected 64-bit integers or text")
         starts = range(0, len(labels), _LABEL_BLOCK)
         blocks = (labels.read(first, min(_LABEL_BLOCK, len(labels) - first))[name] for first in starts)
         try:
             return np.concatenate([np.zeros(0, np.uint64), *(block.astype(np.uint64) for block in blocks)])
         except ValueError:
-            raise SanspecError(
-                f"cube file {path}: labels field {name!r} holds text that is no integer"
+            raise labels.fault(
+                f"labels field {name!r} holds text that is no integer", "fetch it again"
             ) from None
-
-
-def _id_field(labels: Member) -> str:
-    """Name of the field that holds the specobjids. Raises SanspecError where none does, or rounded."""
-    fields = {name.lower(): name for name in labels.dtype.names or ()}
-    if "specobjid" not in fields:
-        known = ", ".join(fields) or "none"
-        raise SanspecError(
-            f"cube file {labels.path}: array 'labels' lacks the field 'specObjID' (it has: {known})"
-        )
-    name = fields["specobjid"]
-    kind = labels.dtype[name]
-    if kind.kind not in "iuSU" or (kind.kind in "iu" and kind.itemsize != 8):
-        raise SanspecError(
-            f"cube file {labels.path}: labels field {name!r} is of type {kind}, which rounds ids;"
-            " expected 64-bit integers or text"
-        )
-    return name

@@ -1,18 +1,19 @@
-"""Binary tables of FITS files read at known positions: no more bytes and no more parsing than asked for.
+"""Read binary tables of FITS files by position: only the bytes needed are read and parsed.
 
 Follows the FITS standard 4.0 (sections 3.1, 4.1, 7.3): 2880-byte blocks, 80-character cards, big-endian rows.
-Written because a survey opens each of its files, and a general reader takes some 20 ms a file against 0.3 ms.
+A survey opens each of its files; a general reader takes about 20 ms per file, this one 0.3 ms.
 """
 
 import functools
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 _BLOCK, _CARD = 2880, 80
-_END = b"END" + b" " * (_CARD - 3)
+_TO_END = re.compile(rb"(?s)(?:.{80})*?END {77}")  # whole cards, up to and with the END card
 _STRUCTURE = (b"NAXIS", b"BITPIX", b"PCOUNT", b"XTENSION", b"TFIELDS", b"TTYPE", b"TFORM", b"TZERO")
 _TYPES = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "A": "S"}
 
@@ -23,7 +24,7 @@ class Damaged(Exception):
 
 @dataclass(frozen=True)
 class Layout:
-    """Shape of one HDU as its header tells: bytes of data, rows and row type (None where it is no table)."""
+    """Shape of one HDU from its header: bytes of data, number of rows, row type (None if it is not a table)."""
 
     size: int
     rows: int
@@ -65,20 +66,12 @@ def _read_header(handle: int, position: int) -> bytes:
         if not header and not block.startswith((b"SIMPLE  =", b"XTENSION=")):
             raise Damaged("not a FITS file" if position == 0 else "truncated: an extension is missing")
         header += block
-        end = _end_of_header(header)
-        if end:
+        found = _TO_END.match(header)
+        end = -(-found.end() // _BLOCK) * _BLOCK if found else len(header) + 1
+        if end <= len(header):
             return header[:end]
         if len(block) < 8 * _BLOCK:
             raise Damaged("truncated: the file ends inside a header")
-
-
-def _end_of_header(header: bytes) -> int:
-    """Length of the header with its padding; 0 where its END card has not been read yet."""
-    found = header.find(_END)
-    while found >= 0 and found % _CARD:
-        found = header.find(_END, found + 1)
-    end = -(-(found + _CARD) // _BLOCK) * _BLOCK
-    return end if found >= 0 and end <= len(header) else 0
 
 
 @functools.lru_cache(maxsize=256)
@@ -100,7 +93,7 @@ def parse_header(header: bytes) -> Layout:
 
 
 def _cards(header: bytes) -> Iterator[tuple[str, str]]:
-    """Keyword and value of the cards that tell the structure; the value without quotes and comment."""
+    """Keyword and value of the cards that give the structure; the value without quotes and comment."""
     for start in range(0, len(header), _CARD):
         if header.startswith(_STRUCTURE, start) and header[start + 8 : start + 10] == b"= ":
             card = header[start : start + _CARD].decode("latin-1")
@@ -110,22 +103,16 @@ def _cards(header: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _row_type(cards: dict[str, str]) -> tuple[np.dtype, dict[str, int]]:
-    """Type of one row, and the offsets (TZERO) of its unsigned integers."""
+    """Type of one row, from column formats such as 10E, D or 16A, and the offsets (TZERO) of unsigned integers."""
     columns, zeros = [], {}
     for number in range(1, int(cards["TFIELDS"]) + 1):
-        name = cards[f"TTYPE{number}"].lower()
-        columns.append((name, *_column_type(cards[f"TFORM{number}"])))
+        name, form = cards[f"TTYPE{number}"].lower(), cards[f"TFORM{number}"]
+        repeat, code = re.match(r"(\d*)(.?)", form).groups()
+        if code not in _TYPES:
+            raise ValueError(f"unknown column format {form!r}")
+        count = int(repeat or 1)
+        kind = (f"S{count}",) if code == "A" else (_TYPES[code], (count,))[: 1 + (count != 1)]
+        columns.append((name, *kind))
         if float(cards.get(f"TZERO{number}", 0)):
             zeros[name] = int(float(cards[f"TZERO{number}"]))
     return np.dtype(columns), zeros
-
-
-def _column_type(form: str) -> tuple:
-    """Type of a column of format `form`, such as 10E, D or 16A."""
-    digits = len(form) - len(form.lstrip("0123456789"))
-    repeat, code = int(form[:digits] or 1), form[digits : digits + 1]
-    if code not in _TYPES:
-        raise ValueError(f"unknown column format {form!r}")
-    if code == "A":
-        return (f"S{repeat}",)
-    return (_TYPES[code],) if repeat == 1 else (_TYPES[code], (repeat,))
