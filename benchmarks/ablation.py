@@ -25,10 +25,10 @@ from tqdm import tqdm
 
 from sanspec import config, store
 from sanspec.config import Config, base
-from sanspec.nets import build, data, ensembles, loop, validation
+from sanspec.nets import build, data, loop, validation
 from sanspec.nets.data import seed_of
 from sanspec.products import samples
-from sanspec.scores import metrics
+from sanspec.scores import ensembles, metrics
 from sanspec.spectra import grid
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,9 +20,8 @@ import numpy as np
 from measuring import made
 
 from sanspec import store
-from sanspec.nets import ensembles
 from sanspec.products import samples
-from sanspec.scores import metrics
+from sanspec.scores import ensembles, metrics
 
 COLUMNS = {"coarse": ("coarse_log_flux", "coarse_mask"), "fine": ("log_flux", "mask")}
 SCORES = ("crps", "mse_mean", "mse_single")

@@ -23,9 +23,9 @@ from tqdm import tqdm
 
 from sanspec import config, store
 from sanspec.config import Sampler
-from sanspec.nets import build, data, ensembles, validation
+from sanspec.nets import build, data, validation
 from sanspec.products import samples
-from sanspec.scores import metrics
+from sanspec.scores import ensembles, metrics
 
 BLOCK = 8  # galaxies at a turn
 TIMED = 64  # galaxies that both are timed on where the draws of DDPM-250 are reused

@@ -9,6 +9,7 @@ import pandas as pd
 from sanspec import store
 from sanspec.config import NETWORKS
 from sanspec.scores import metrics, summary
+from sanspec.scores.numbers import Number, record
 
 WAVE = np.arange(4000.0, 8500.0)
 PREDICTORS = (
@@ -195,14 +196,34 @@ def write_tables(
     indices["dn4000_predicted"] = 1.2 + 0.8 * old + rng.normal(0, 0.03, count)
     indices["warn"] = np.zeros(count, np.uint32)
     store.write_table(paths.indices, indices)
-    found = {f"mse_{name}": quality[f"mse_{name}"].mean() for name in PREDICTORS}
-    for kind, key in (("predicted", "sigma_mad"), ("median", "sigma_mad_median_baseline")):
-        found[key] = metrics.sigma_mad(metrics.delta_z(redshifts[f"z_{kind}"].to_numpy(), z))
-    found |= {"vdisp_correction_worst": 0.02, "h_alpha_over_ppxf": 1.01, "coverage_fine": 0.7}
-    for source in {entry.source for entry in summary.ENTRIES if entry.source.startswith("tables/")}:
-        own = [entry.name for entry in summary.ENTRIES if entry.source == source]
-        numbers = {name: found.get(name, 0.5) for name in own}
-        store.write_json(paths.folder / f"{source}.json", {"numbers": numbers})
+    sigma_mad = {
+        kind: metrics.sigma_mad(metrics.delta_z(redshifts[f"z_{kind}"].to_numpy(), z))
+        for kind in ("predicted", "median")
+    }
+    write_numbers(paths.folder, quality, sigma_mad)
+
+
+def write_numbers(folder: Path, quality: pd.DataFrame, sigma_mad: dict[str, float]) -> None:
+    """The files of scores of all stages and figures that declare numbers: those that the truths rest on, and others."""
+    values = {
+        "tables/quality": {f"mse_{name}": quality[f"mse_{name}"].mean() for name in PREDICTORS},
+        "tables/redshift": {
+            "sigma_mad": sigma_mad["predicted"],
+            "sigma_mad_median_baseline": sigma_mad["median"],
+            "bias": 0.001,
+        },
+        "tables/validation": {"coverage_fine": 0.7},
+        "tables/broadening": {"vdisp_correction_worst": 0.02},
+        "tables/lines": {"h_alpha_over_ppxf": 1.01},
+    }
+    for source in summary.SOURCES:
+        if source != summary.SAMPLE:
+            own = values.get(source, {f"a_number_of_{Path(source).stem}": 0.5})
+            declared = [
+                Number(name, value, f"{name}, as a fake run declares it", paper="1 (table 1)")
+                for name, value in own.items()
+            ]
+            store.write_json(folder / f"{source}.json", {"run": "main"} | record(declared))
 
 
 def write_records(folder: Path, rng: np.random.Generator) -> list[Path]:

@@ -37,7 +37,7 @@ def run(tmp_path_factory):
     paths = toy.make(folder, COUNT)
     for name in ["predicted.h5", "baselines.h5", "eigenspectra.h5", "config.yaml"]:
         setattr(paths, name.split(".")[0], folder / name)
-    paths.config.write_text("redshift: {components: 5, z_max: 0.2}\nquality: {bootstrap: 100}\n")
+    paths.config.write_text("redshift: {components: 5, z_max: 0.2}\n")
     toy.networks(folder, paths, config.load(paths.config).train, ("regressor", "clip_fine"))
     paths.regressor, paths.record = folder / "regressor.safetensors", folder / "regressor.json"
     paths.contrastive = folder / "clip_fine.safetensors"
@@ -72,6 +72,22 @@ def command(paths, stage, **changed):
 
 def numbers(product):
     return json.loads(product.summary.read_text())["numbers"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "paper"),
+    [
+        ("redshift", {"sigma_mad": "0.01177 (section 5.2)", "outliers_005": "0.0013 (2 of 1506)"}),
+        ("quality", {"mse_predicted": "0.0107 (table 3)", "delta_bar_median": "0.055 (section 5.1)"}),
+        ("indices", {"rho_dn4000": "0.91 (fig. 7, no spirals)"}),
+    ],
+)
+def test_every_number_has_a_meaning_and_the_papers_values_are_the_papers(run, stage, paper):
+    found = json.loads(getattr(run, stage).summary.read_text())
+    assert set(found["numbers"]) == set(found["about"]) and all(
+        one["meaning"] for one in found["about"].values()
+    )
+    assert paper.items() <= {name: one["paper"] for name, one in found["about"].items()}.items()
 
 
 # -------------------------------------------------------------------------------- baselines

@@ -6,7 +6,8 @@ import torch
 
 import toy
 from sanspec.config import Config, Sampler
-from sanspec.nets import build, data, ensembles, loop, validation
+from sanspec.nets import build, data, loop, validation
+from sanspec.scores import ensembles
 
 SMALL = {
     "widths": (16, 24),
@@ -45,7 +46,10 @@ def network(name, galaxies):
 
 @pytest.mark.parametrize("name", ["diff_coarse", "diff_fine"])
 def test_scores_are_those_of_the_draws_and_equal_from_call_to_call(galaxies, name):
-    model, score = network(name, galaxies), validation.scorer(name, SETTINGS, galaxies[0])
+    model, score = (
+        network(name, galaxies),
+        validation.scorer(name, SETTINGS, galaxies[0], ensembles.mean_scores),
+    )
     found = score(model)
     assert found == score(model) and set(found) == {
         *("mse_single", "mse_mean", "crps", "coverage", "spread_skill", "hf_power"),
@@ -59,15 +63,15 @@ def test_scores_are_those_of_the_draws_and_equal_from_call_to_call(galaxies, nam
 
 def test_other_networks_and_no_galaxies_are_not_scored(galaxies):
     none = SETTINGS.model_copy(update={"train": SETTINGS.train.model_copy(update={"scored": 0})})
-    assert validation.scorer("clip_coarse", SETTINGS, galaxies[0]) is None
-    assert validation.scorer("diff_coarse", none, galaxies[0]) is None
+    assert validation.scorer("clip_coarse", SETTINGS, galaxies[0], ensembles.mean_scores) is None
+    assert validation.scorer("diff_coarse", none, galaxies[0], ensembles.mean_scores) is None
 
 
 def test_weights_can_be_chosen_by_the_score_of_draws(galaxies):
     own = SETTINGS.train.diff_coarse.model_copy(update={"metric": "crps"})
     train = SETTINGS.train.model_copy(update={"diff_coarse": own})
     model, some = network("diff_coarse", galaxies), galaxies[0]
-    score = validation.scorer("diff_coarse", SETTINGS, some)
+    score = validation.scorer("diff_coarse", SETTINGS, some, ensembles.mean_scores)
     run = loop.Trainer("diff_coarse", model, train, some, some, {}, score)
     run.run()
     points = run.progress.valid

@@ -8,7 +8,6 @@ from populations import library_path
 from sanspec import config, store
 from sanspec.errors import SanspecError, Warn
 from sanspec.figures import fig04, fig08, fig09, fig10, populations, stellar_truth, style
-from sanspec.scores import populations as scores
 from sanspec.spectra import grid
 from sanspec.stellar import models, results
 from test_stellar_agreement import galaxy
@@ -102,13 +101,24 @@ def test_figure_8_counts_the_pairs_and_their_agreement(inputs):
         assert f"scatter of log age: {flat[f'log_age_scatter_{code}']:.2f} dex" in text
 
 
-def test_the_summary_finds_its_numbers_in_the_figures(inputs):
-    """Every row of the summary that is read from figures 8 to 10 is one of their numbers."""
-    for module in (fig08, fig09, fig10):
+def test_the_figures_declare_their_numbers(inputs):
+    """Every number of figures 8 to 10 is measured, and has a meaning that names its code."""
+    expected = {
+        fig08: "metal_within_010 metal_within_errors log_age_scatter ebv_median vdisp_std_spiral at_bound_predicted",
+        fig09: "spearman rms_zahid2017 rms_gallazzi2005",
+        fig10: "correlation_age_metal correlation_age_ebv angle",
+    }
+    paper = {}
+    for module, names in expected.items():
         _, numbers = draw(module, inputs)
-        source = f"figures/{module.__name__.split('.')[-1]}"
-        assert {row[0] for row in scores.rows()[source]} <= set(numbers["numbers"])
-        assert all(np.isfinite(numbers["numbers"][row[0]]) for row in scores.rows()[source])
+        found, about = numbers["numbers"], numbers["about"]
+        assert {f"{name}_{code}" for name in names.split() for code in populations.CODES} <= set(found)
+        assert set(found) == set(about) and all(map(np.isfinite, found.values()))
+        for code, label in populations.CODES.items():
+            assert all(label in one["meaning"] for name, one in about.items() if name.endswith(code))
+        paper |= {name: one["paper"] for name, one in about.items()}
+    assert paper["metal_within_010_ppxf"] == "0.86 (section 5.4)"
+    assert paper["vdisp_mean_all_ppxf"] == "-1.4 (section 5.4)" and paper["offset_ppxf_minus_firefly"]
 
 
 def test_figure_9_bins_by_quarter_dex_and_compares_with_both_relations(inputs):

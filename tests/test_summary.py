@@ -10,19 +10,14 @@ import fake_run
 from sanspec import __main__, config, store
 from sanspec.errors import SanspecError
 from sanspec.scores import summary, timing
+from sanspec.scores.numbers import Number, record
 
-FIGURES = sorted({entry.source for entry in summary.ENTRIES if entry.source.startswith("figures/")})
 BENCHMARK = "s\th:m:s\tmax_rss\tmax_vms\tio_in\tcpu_time\n"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     paths = fake_run.make(tmp_path_factory.mktemp("run"))
-    for source in FIGURES:
-        keys = [entry.key for entry in summary.ENTRIES if entry.source == source]
-        numbers = dict.fromkeys((key.removeprefix("numbers.") for key in keys), 0.25)
-        content = {"numbers": numbers} if keys[0].startswith("numbers.") else numbers
-        store.write_json(paths.folder / f"{source}.json", {"run": "main", "n": 60} | content)
     write_benchmarks(
         paths.folder / "benchmarks", train_diff_coarse=100.5, train_regressor=20.0, baselines=7.0
     )
@@ -37,14 +32,9 @@ def write_benchmarks(folder, **seconds):
         )
 
 
-def figures(run):
-    """Files of numbers of the figures."""
-    return [run.folder / f"{source}.json" for source in FIGURES]
-
-
 def command(run, folder, **changes):
     (folder / "config.yaml").write_text("{}")
-    numbers = [*sorted((run.folder / "tables").glob("*.json")), *figures(run)]
+    numbers = [run.folder / f"{source}.json" for source in summary.SOURCES if source != summary.SAMPLE]
     options = {
         "config": [folder / "config.yaml"],
         "run": ["main"],
@@ -66,39 +56,25 @@ def test_the_stage_writes_every_number_and_prints_them(run, tmp_path, capsys):
     assert written["mse_predicted"] == pytest.approx(quality["mse_predicted"].mean())
     assert (written["n_train"], written["n_valid"], written["n_test"]) == (80, 10, 60)
     assert (written["n_lost"], written["n_unused"]) == (6, 0)
-    for entry in summary.ENTRIES:
-        assert entry.name in written and written["about"][entry.name]["meaning"]
-        assert f"\n{entry.name} " in printed
+    for source in summary.SOURCES:
+        names = [name for name, one in written["about"].items() if one["source"].startswith(f"{source}: ")]
+        assert names and all(name in written and written["about"][name]["meaning"] for name in names)
+        assert all(f"\n{name} " in printed for name in names)
     assert "SIMULATED" in printed and "not the same sample" in printed
 
 
-def test_the_names_asked_for_are_there():
-    wanted = """
-        mse_predicted mse_predicted_log mse_mean_spectrum mse_nearest_image mse_regression
-        mse_predicted_mean mse_predicted_medoid delta_bar_median delta_bar_p90 chi2_per_pixel_median
-        sigma_mad bias outliers_005 outliers_003 sigma_mad_observed sigma_mad_median_baseline
-        sigma_mad_nearest_image sigma_mad_regression rho_dn4000 n_train n_valid n_test n_lost
-    """
-    names = [entry.name for entry in summary.ENTRIES]
-    assert set(wanted.split()) <= set(names) and len(set(names)) == len(names)
-
-
-def test_the_papers_values_are_the_papers():
-    """Doorenbos et al. (2024): sections 2.2, 5.1, 5.2, table 3, figure 7."""
-    paper = {entry.name: entry.paper.split()[0] for entry in summary.ENTRIES if entry.paper}
-    assert (
-        paper["sigma_mad"] == "0.01177" and paper["mse_predicted"] == "0.0107" and paper["n_test"] == "1506"
-    )
-    assert paper["rho_dn4000"] == "0.91" and paper["delta_bar_median"] == "0.055"
-    assert float(paper["outliers_005"]) == pytest.approx(2 / 1506, abs=5e-5)
-
-
 def test_columns_are_aligned():
-    numbers = {entry.name: 0.123456 for entry in summary.ENTRIES} | {"n_train": 268603, "bias": None}
-    lines = summary.table(numbers, "head").splitlines()[2:-2]
-    starts = {line.index(entry.meaning) for entry, line in zip(summary.ENTRIES, lines[2:])}
+    """Names, values and meanings each start in one column."""
+    declared = [
+        Number("n_train", 268603, "galaxies in the training split", paper="268603"),
+        Number("bias", None, "mean of dz"),
+        Number("angle", 0.123456, "of an axis", "deg"),
+    ]
+    found = record(declared)
+    lines = summary.table(found["numbers"], found["about"], "head").splitlines()[2:-2]
+    starts = {line.index(one.meaning) for one, line in zip(declared, lines[2:])}
     assert starts == {lines[0].index("meaning")}
-    assert "268603" in lines[2] and any("missing" in line for line in lines) and "0.1235" in lines[8]
+    assert "268603" in lines[2] and "missing" in lines[3] and "0.1235   deg" in lines[4]
 
 
 def test_a_real_sky_is_not_called_simulated():
@@ -117,17 +93,27 @@ def test_a_missing_source_is_one_line(run, tmp_path, capsys):
     assert not (tmp_path / "summary.json").exists() and not (tmp_path / "times.json").exists()
 
 
-def test_a_missing_key_is_one_line():
-    entry = summary.Entry("x", "tables/t", "numbers.x", "", "meaning", "")
-    for content in ({}, {"numbers": {}}, {"numbers": 3}):
-        with pytest.raises(SanspecError, match=r"tables/t\.json has no 'numbers\.x'"):
-            summary.collect({"tables/t": content}, [entry])
+SOUND = {source: record([Number(f"of {source}", 1, "meaning")]) for source in summary.SOURCES}
+
+
+def test_a_file_that_does_not_declare_its_numbers_is_one_line():
+    about = {"of tables/lick": {"unit": "", "meaning": "m", "paper": ""}}
+    for content in ({}, {"numbers": {}}, {"numbers": 3}, {"numbers": {"x": 1}, "about": about}):
+        with pytest.raises(SanspecError, match=r"tables/lick\.json does not declare its numbers"):
+            summary.collect(SOUND | {"tables/lick": content})
 
 
 def test_a_name_given_twice_is_refused():
-    entry = summary.Entry("x", "s", "x", "", "meaning", "")
-    with pytest.raises(SanspecError, match="'x' is given twice"):
-        summary.collect({"s": {"x": 1}}, [entry, entry])
+    twice = SOUND | {"tables/lick": SOUND["tables/lines"]}
+    with pytest.raises(SanspecError, match="'of tables/lines' is given twice"):
+        summary.collect(twice)
+    with pytest.raises(ValueError, match="x is declared twice"):
+        record([Number("x", 1, "one"), Number("x", 2, "two")])
+
+
+def test_the_summary_keeps_the_order_of_its_sources():
+    numbers, about = summary.collect(dict(reversed(SOUND.items())))
+    assert list(numbers) == list(about) == [f"of {source}" for source in summary.SOURCES]
 
 
 def test_files_of_one_name_or_of_another_run_are_refused(tmp_path):
@@ -142,8 +128,8 @@ def test_what_could_not_be_measured_is_null(run, tmp_path):
     numbers = store.read_json(run.redshift_numbers)
     numbers["numbers"]["bias"] = np.nan
     store.write_json(tmp_path / "tables" / "redshift.json", numbers)
-    others = [path for path in (run.folder / "tables").glob("*.json") if path.stem != "redshift"]
-    rest = [*others, *figures(run)]
+    others = [source for source in summary.SOURCES if source not in (summary.SAMPLE, "tables/redshift")]
+    rest = [run.folder / f"{source}.json" for source in others]
     line = command(run, tmp_path, numbers=[tmp_path / "tables" / "redshift.json", *rest])
     assert __main__.main(line) == 0
     assert json.loads((tmp_path / "summary.json").read_text())["bias"] is None
@@ -153,7 +139,7 @@ def test_an_object_lost_for_two_reasons_is_lost_once():
     objects = pd.DataFrame({"split": [0, 0, 1, 2, -1]})
     losses = pd.DataFrame({"reason": ["zwarning", "no_cube"], "count": [2, 2]})
     losses.attrs["meta"] = {"counts": {"lost": 3}}
-    found = summary.sample(objects, losses)
+    found = summary.sample(objects, losses)["numbers"]
     assert found == {"n_train": 2, "n_valid": 1, "n_test": 1, "n_unused": 1, "n_lost": 3}
 
 

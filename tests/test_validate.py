@@ -7,9 +7,11 @@ import toy
 from conftest import ROOT
 from sanspec import config, store
 from sanspec.__main__ import main
-from sanspec.scores import draws
+from sanspec.products.members import PREDICTORS
 
 TINY = ROOT / "config" / "tiny.yaml"
+KINDS = ("coarse", "fine", "fine_from_true")
+SCORES = ("mse_single", "mse_mean", "crps", "coverage", "spread_skill", "hf_power")
 NAMES = ("diff_coarse", "clip_coarse", "diff_fine", "clip_fine", "regressor")
 
 
@@ -53,7 +55,29 @@ def made(run, tmp_path_factory):
 
 def test_every_number_of_the_summary_is_there(made):
     numbers, _ = made
-    assert {row[0] for row in draws.ROWS} <= set(numbers)
+    expected = {f"{score}_{kind}{end}" for score in SCORES for kind in KINDS for end in ("", "_valid")}
+    expected |= {
+        f"{score}_{kind}_calibrated"
+        for score in ("crps", "coverage", "spread_skill")
+        for kind in ("coarse", "fine")
+    }
+    baselines = [name for name, predictor in PREDICTORS.items() if predictor.is_baseline]
+    expected |= {f"{score}_{name}" for score in ("crps", "mse_log") for name in baselines}
+    expected |= {
+        f"retrieval_{top}_{which}{end}"
+        for top in ("top1", "top5")
+        for which in ("coarse", "fine")
+        for end in ("", "_valid")
+    }
+    expected |= {f"rho_h_alpha_{name}" for name in ("predicted", "predicted_mean", "regression", "cnn")}
+    expected |= {
+        "n_validated",
+        "n_validated_valid",
+        "spread_scale_coarse",
+        "spread_scale_fine",
+        "rho_dn4000_cnn",
+    }
+    assert set(numbers) == expected
     missing = [name for name, value in numbers.items() if value is None or not np.isfinite(value)]
     assert not missing
 

@@ -101,6 +101,21 @@ def test_environments_are_pinned_as_the_constraints(name):
     )
 
 
+ASKED_FOR = """
+    mse_predicted mse_predicted_log mse_mean_spectrum mse_nearest_image mse_regression
+    mse_predicted_mean mse_predicted_medoid delta_bar_median delta_bar_p90 chi2_per_pixel_median
+    sigma_mad bias outliers_005 outliers_003 sigma_mad_observed sigma_mad_median_baseline
+    sigma_mad_nearest_image sigma_mad_regression rho_dn4000 n_train n_valid n_test n_lost
+"""
+PAPER = {  # Doorenbos et al. (2024): sections 2.2, 5.1, 5.2, table 3, figure 7
+    "sigma_mad": "0.01177",
+    "mse_predicted": "0.0107",
+    "n_test": "1506",
+    "rho_dn4000": "0.91",
+    "delta_bar_median": "0.055",
+}
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """The whole chain on a tiny sky, in a folder of its own."""
@@ -116,6 +131,11 @@ def test_the_chain_runs_end_to_end(tiny):
     main = folder / "results" / "main"
     summary = json.loads((main / "summary.json").read_text())
     assert summary["simulated"] is True and summary["mse_predicted"] > 0
+    assert set(ASKED_FOR.split()) <= set(summary["about"]) <= set(summary)
+    paper = {name: about["paper"].split()[0] for name, about in summary["about"].items() if about["paper"]}
+    assert paper.items() >= PAPER.items() and float(paper["outliers_005"]) == pytest.approx(
+        2 / 1506, abs=5e-5
+    )
     assert all(truth["holds"] for truth in json.loads((main / "check.json").read_text())["truths"])
     assert json.loads((main / "times.json").read_text())["total"] > 0
     for figure in ("fig01", "fig02", "fig03", "fig05", "fig06", "learning", "mocksky", "mockpopulation"):

@@ -113,8 +113,7 @@ def numbers(found: Mapping[str, Mapping]) -> list[Number]:
     result = []
     for kind, one in found.items():
         tag = "" if kind == "predicted" else f"_{kind.removeprefix('predicted_')}"
-        predictor = members.PREDICTORS[kind]
-        who = f"baseline: {predictor.label}" if predictor.is_baseline else predictor.label
+        who = members.PREDICTORS[kind].description
         for name, symbol in SHOWN.items():
             fit = " on the stellar fit" if name == "hbeta" else ""
             text = f"Pearson correlation of {symbol}{fit}, not corrected for velocity dispersion; {who}"

@@ -8,7 +8,7 @@ two equal. Every model is frozen and closed: an unknown key is an error that nam
 
 from sanspec.config.acquisition import Acquire, Http, Survey
 from sanspec.config.base import Section
-from sanspec.config.measurements import Agn, Classify, Lick, Lines, Redshift
+from sanspec.config.measurements import Agn, Classify, Lick, Lines, Quality, Redshift
 from sanspec.config.networks import (
     CASCADE,
     NETWORKS,

@@ -149,15 +149,10 @@ class Agn(Section):
 
 
 class Quality(Section):
-    """Pixel-by-pixel comparison."""
+    """Pixel-by-pixel comparison of predicted with observed spectra."""
 
-    wave_min: Positive = Field(
-        4000.0, description="rest-frame range of the scores, first wavelength [Angstrom]"
-    )
-    wave_max: Positive = Field(7000.0, description="last wavelength [Angstrom]")
-    bootstrap: Count = Field(
-        1000, description="resamplings of the test objects for the errors of the headline numbers"
-    )
+    wave_min: Positive = Field(4000.0, description="shortest rest-frame wavelength compared [Angstrom]")
+    wave_max: Positive = Field(7000.0, description="longest rest-frame wavelength compared [Angstrom]")
 
     @model_validator(mode="after")
     def _ordered(self):

@@ -11,7 +11,7 @@ from sanspec.errors import Warn
 from sanspec.features import lick
 from sanspec.features import vdisp_correction as correction
 from sanspec.features.indices import Measured
-from sanspec.physics.constants import C_KMS
+from sanspec.physics.constants import C_KMS, NORMAL_MAD
 from sanspec.products import samples
 from sanspec.scores import metrics
 from sanspec.scores.numbers import Number
@@ -150,7 +150,7 @@ def compare(table: pd.DataFrame, name: str, draws: int) -> dict:
         "slope": metrics.median_slope(observed, predicted),
         "median_difference": float(np.median(difference)) if len(difference) else float("nan"),
         "sigma_mad": metrics.sigma_mad(difference),
-        "mad": metrics.sigma_mad(difference) / metrics.NORMAL_MAD,
+        "mad": metrics.sigma_mad(difference) / NORMAL_MAD,
         "noise_limit": noise_limit(observed, error),
         "without_value": int((~np.isfinite(observed) | ~np.isfinite(predicted)).sum()),
         "uncorrected": int(((table[f"{name}_warn"].to_numpy(np.uint32) & int(Warn.UNCORRECTED)) > 0).sum()),

@@ -14,11 +14,12 @@ from sanspec.figures import galaxies, style
 from sanspec.store import read_table
 
 INPUTS = ("objects", "images")
+BRIGHT = 0.25  # fraction of the training split, the brightest in r, from which the galaxies are taken
 
 
 def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     """Five galaxies of the training split, from the bluest in u to the reddest in z."""
-    chosen = choose(read_table(inputs["objects"]), settings.figures.bright)
+    chosen = choose(read_table(inputs["objects"]), BRIGHT)
     cubes = galaxies.read_rows(inputs["images"], "images", list(chosen["specobjid"])).astype(np.float32)
     figure = style.canvas(style.PAGE, 1.72)
     panels, numbers = figure.subplots(1, len(galaxies.BANDS)), []

@@ -15,6 +15,7 @@ from sanspec.store import arrays
 
 PIXEL = 0.396  # arcsec, of the SDSS camera (York et al. 2000)
 BANDS = "ugriz"
+SOFTENING = 8.0  # Q of the asinh stretch (Lupton et al. 2004)
 WEIGHTS = (
     np.array([1.0, 7.8, 5.7, 4.9, 1.0])[:, None, None] / 5.7
 )  # of SDSS colour pictures: Lupton et al. 2004
@@ -41,7 +42,7 @@ def colour(image: Float[np.ndarray, "band y x"], settings: Figures) -> UInt8[np.
     """Colour picture of a ugriz image [nanomaggies], i, r, g as red, green, blue (Lupton et al. 2004)."""
     _, g, r, i, _ = np.nan_to_num(np.asarray(image, np.float32))
     with np.errstate(invalid="ignore"):  # astropy divides by the intensity before it asks whether that is 0
-        return make_lupton_rgb(i, r, g, minimum=0, stretch=settings.stretch, Q=settings.softening)
+        return make_lupton_rgb(i, r, g, minimum=0, stretch=settings.stretch, Q=SOFTENING)
 
 
 def show(axes: Axes, picture: np.ndarray, bar: float = 5.0, **looks) -> None:

@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import nn
 
 from sanspec.config import Config, Sampler
-from sanspec.nets import ensembles
 from sanspec.nets.cascade import draw
 from sanspec.nets.data import Galaxies
 from sanspec.nets.diffusion import Diffusion, FineDiffusion
@@ -36,10 +35,13 @@ def drawn(
     return torch.cat(parts).numpy()
 
 
-def scorer(name: str, settings: Config, valid: Galaxies) -> Callable[[nn.Module], dict[str, float]] | None:
+def scorer(
+    name: str, settings: Config, valid: Galaxies, scores: Callable[..., dict[str, float]]
+) -> Callable[[nn.Module], dict[str, float]] | None:
     """Function that scores a diffusion network's draws on `train.scored` validation galaxies; None for other networks.
 
-    The scores are those of `ensembles.summary`; a fine network draws given the true coarse spectrum and redshift.
+    scores: of draws (gal, draw, pix), truth and mask (gal, pix). A fine network draws given the true coarse spectrum
+    and redshift.
     """
     count = min(settings.train.scored, len(valid))
     if not (name.startswith("diff") and count):
@@ -50,7 +52,6 @@ def scorer(name: str, settings: Config, valid: Galaxies) -> Callable[[nn.Module]
     truth, mask = getattr(some, which).float().cpu().numpy(), getattr(some, f"{which}_mask").cpu().numpy()
 
     def score(model: nn.Module) -> dict[str, float]:
-        found = ensembles.scores(drawn(model, sampler, some, DRAWS, "score"), truth, mask)
-        return ensembles.summary(found, DRAWS)
+        return scores(drawn(model, sampler, some, DRAWS, "score"), truth, mask)
 
     return score

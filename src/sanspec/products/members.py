@@ -43,6 +43,11 @@ class Predictor:
         """Whether it predicts without the diffusion networks."""
         return self.product == "baselines"
 
+    @property
+    def description(self) -> str:
+        """Its label; of a baseline that it is one."""
+        return f"baseline: {self.label}" if self.is_baseline else self.label
+
 
 def _neighbour(kind: str, label: str) -> Predictor:
     """The spectrum and redshift of the training galaxy nearest in some space."""

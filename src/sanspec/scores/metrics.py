@@ -6,7 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
-NORMAL_MAD = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
+from sanspec.physics.constants import NORMAL_MAD
+from sanspec.spectra.spectra import masked_mean
+
 FAR = 0.05  # |dz| of an outlier (Pasquet et al. 2019; Doorenbos et al. 2024, section 4.2)
 NEAR = 0.03  # the stricter limit, for a survey only 0.1 wide in z
 
@@ -104,16 +106,6 @@ def chi2_per_pixel(
 ) -> Float[np.ndarray, " gal"]:
     """Mean of (O - F)^2 ivar over the pixels with ivar > 0 (Doorenbos et al. 2024, section 4.1: chi2 / N)."""
     return masked_mean((observed - predicted) ** 2 * ivar, ivar > 0)
-
-
-def masked_mean(
-    values: Float[np.ndarray, "gal pix"], mask: Bool[np.ndarray, "gal pix"]
-) -> Float[np.ndarray, " gal"]:
-    """Mean of each row over the finite values where `mask` is true; NaN where there is none."""
-    use = mask & np.isfinite(values)
-    count = use.sum(axis=-1)
-    total = np.where(use, values, 0.0).sum(axis=-1, dtype=np.float64)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 # -------------------------------------------------------------------------------------------- statistics

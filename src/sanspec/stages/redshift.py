@@ -8,6 +8,7 @@ from tqdm import tqdm
 from sanspec import config, options, store
 from sanspec.products.members import Members
 from sanspec.redshift import agreement, eigenfit
+from sanspec.scores import numbers
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def run(args) -> None:
     facts = {"noise_inflation": inflation, "weight": weight}
     store.write_table(args.out, table, meta=store.provenance("redshift", **facts))
     found = agreement.scores(table)
-    numbers = agreement.headline(found)
-    store.write_json(args.summary, found | {"numbers": numbers, **facts})
+    record = numbers.record(agreement.numbers(found))
+    store.write_json(args.summary, found | record | facts)
     for kind in ("", "_observed", "_regression", "_nearest_image", "_median_baseline"):
-        log.info("sigma_mad%s %.5f", kind, numbers[f"sigma_mad{kind}"])
+        log.info("sigma_mad%s %.5f", kind, record["numbers"][f"sigma_mad{kind}"])

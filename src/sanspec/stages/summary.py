@@ -1,4 +1,4 @@
-"""Collect every number of a run under one documented name, and the seconds of its rules; print a table."""
+"""Collect every number of a run under one documented name, and the seconds that its rules took; print a table."""
 
 import argparse
 import logging
@@ -39,12 +39,12 @@ def run(args: argparse.Namespace) -> str:
     """Write summary and times; give the table of numbers as text."""
     survey = config.load(args.config).survey
     sources = summary.read_sources(args.numbers, store.read_json, args.run)
-    sources["sample"] = summary.sample(store.read_table(args.objects), store.read_table(args.losses))
-    numbers = summary.collect(sources)
+    sources[summary.SAMPLE] = summary.sample(store.read_table(args.objects), store.read_table(args.losses))
+    numbers, about = summary.collect(sources)
     times = timing.times(timing.read_jobs(args.benchmarks))
     header = {"run": args.run, "survey": survey.name, "simulated": survey.simulated}
     made = {"provenance": store.provenance("summary", inputs=list(args.numbers))}
-    store.write_json(args.out, header | numbers | made | {"about": summary.about()})
+    store.write_json(args.out, header | numbers | made | {"about": about})
     store.write_json(args.times, header | times | made)
     log.info(
         "%d numbers -> %s; %.0f s in %d jobs -> %s",
@@ -54,4 +54,4 @@ def run(args: argparse.Namespace) -> str:
         len(times["jobs"]),
         args.times,
     )
-    return summary.table(numbers, summary.headline(args.run, survey, times))
+    return summary.table(numbers, about, summary.headline(args.run, survey, times))

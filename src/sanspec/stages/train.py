@@ -23,6 +23,7 @@ from sanspec.config import NETWORKS
 from sanspec.errors import SanspecError
 from sanspec.nets import lease, source
 from sanspec.products import samples
+from sanspec.scores import ensembles
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ def _train(args, settings: config.Config, device: str) -> None:
             args.network, len(train), len(valid), lost, price.devices, device,
         )  # fmt: skip
         log.info("%s: %s", args.network, price)
-        score = validation.scorer(args.network, settings, valid)
+        score = validation.scorer(args.network, settings, valid, ensembles.mean_scores)
         identity = _identity(args.network, shared, train, valid)
         trainer = loop.Trainer(args.network, model, shared, train, valid, identity, score)
         with _writer(args.logdir) as writer:

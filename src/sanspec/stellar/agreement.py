@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from sanspec.errors import Warn
-from sanspec.scores.metrics import NORMAL_MAD, finite
+from sanspec.scores.metrics import finite, sigma_mad
 from sanspec.scores.numbers import Number
 from sanspec.stellar.results import pairs
 
@@ -72,7 +72,7 @@ def scores(
         "median": float(np.median(values)),
         "std": float(values.std(ddof=1)) if len(values) > 1 else np.nan,
         "scatter": float(0.5 * (high - low)),
-        "sigma_mad": float(NORMAL_MAD * np.median(np.abs(values - np.median(values)))),
+        "sigma_mad": sigma_mad(values),
         "median_abs": float(np.median(np.abs(values))),
         **{f"within_{limit:g}": float(np.mean(np.abs(values) <= limit)) for limit in near},
         "with_errors": int(known.sum()),

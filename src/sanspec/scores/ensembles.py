@@ -1,10 +1,11 @@
-"""How good a set of draws is as a predictive distribution. Nothing here chooses with the truth in hand."""
+"""How good draws are as a predictive distribution. No score chooses among draws by comparison with the truth."""
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import median_filter, uniform_filter1d
 
-INTERVAL = (0.16, 0.84)  # the central 68 % interval
+from sanspec.spectra.spectra import masked_mean
+
 BLOCK = 64  # galaxies at a time
 H_ALPHA = 6564.6  # vacuum Angstrom
 CONTINUUM, WINDOW = 300.0, 50.0  # widths [Angstrom] of the median filter and of what counts as the line
@@ -15,40 +16,36 @@ def scores(
     truth: Float[np.ndarray, "gal pix"],
     mask: Bool[np.ndarray, "gal pix"],
 ) -> dict[str, Float[np.ndarray, " gal"]]:
-    """Scores of each galaxy, means over its unmasked pixels; NaN without any.
+    """Scores of each galaxy, means over its unmasked pixels; NaN where it has none.
 
-    mse_single: of a draw, averaged over draws; mse_mean: of the mean of the draws; variance: between draws;
-    crps; coverage: of the 68 % interval; power, power_truth: mean square difference of neighbouring pixels, of
-    draws and of the truth. draws, truth: any one unit.
+    mse_single: of one draw, averaged over the draws; mse_mean: of the mean of the draws; variance: between draws;
+    crps: `crps`; coverage: of the central 68 % interval; power, power_truth: mean square difference of neighbouring
+    pixels, of draws and of the truth. draws, truth: any one unit.
     """
-    parts = [
-        _scores(draws[i : i + BLOCK].astype(np.float64), truth[i : i + BLOCK], mask[i : i + BLOCK])
-        for i in range(0, len(truth), BLOCK)
-    ]
+    parts = []
+    for start in range(0, len(truth), BLOCK):
+        block = slice(start, start + BLOCK)
+        parts.append(_scores(draws[block].astype(np.float64), truth[block], mask[block]))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _scores(draws: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
     """The same of a few galaxies."""
     truth = np.where(mask, truth, 0.0).astype(np.float64)
-    pairs, low, high = mask[:, 1:] & mask[:, :-1], *interval(draws)
-    many = draws.shape[1] > 1
+    pairs = mask[:, 1:] & mask[:, :-1]
+    # Weibull's quantiles hold a further draw 68 times in 100 whatever the number of draws; interpolation between the
+    # draws makes this 70 for ten draws of a normal distribution.
+    low, high = np.quantile(draws, (0.16, 0.84), axis=1, method="weibull")
+    several = draws.shape[1] > 1
     return {
-        "mse_single": mean((draws - truth[:, None]) ** 2, mask[:, None]).mean(axis=1),
-        "mse_mean": mean((draws.mean(axis=1) - truth) ** 2, mask),
-        "variance": mean(draws.var(axis=1, ddof=1), mask) if many else np.zeros(len(truth)),
-        "crps": mean(crps(draws, truth), mask),
-        "coverage": mean((truth >= low) & (truth <= high), mask),
-        "power": mean(np.diff(draws, axis=-1) ** 2, pairs[:, None]).mean(axis=1),
-        "power_truth": mean(np.diff(truth, axis=-1) ** 2, pairs),
+        "mse_single": masked_mean((draws - truth[:, None]) ** 2, mask[:, None]).mean(axis=1),
+        "mse_mean": masked_mean((draws.mean(axis=1) - truth) ** 2, mask),
+        "variance": masked_mean(draws.var(axis=1, ddof=1), mask) if several else np.zeros(len(truth)),
+        "crps": masked_mean(crps(draws, truth), mask),
+        "coverage": masked_mean((truth >= low) & (truth <= high), mask),
+        "power": masked_mean(np.diff(draws, axis=-1) ** 2, pairs[:, None]).mean(axis=1),
+        "power_truth": masked_mean(np.diff(truth, axis=-1) ** 2, pairs),
     }
-
-
-def mean(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Mean along the last axis where `mask` holds; NaN where it nowhere does."""
-    count = mask.sum(axis=-1)
-    total = np.where(mask, values, 0.0).sum(axis=-1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def crps(
@@ -56,8 +53,8 @@ def crps(
 ) -> Float[np.ndarray, "gal pix"]:
     """Continuous ranked probability score, E|X - y| - E|X - X'| / 2 (Gneiting & Raftery 2007, eq. 21).
 
-    X and X' are two different draws, so that it does not depend on their number (Ferro 2014, the fair score).
-    With one draw: its absolute error.
+    X and X' are two different draws, so that the score does not depend on their number (Ferro 2014, the fair score).
+    With one draw it is the absolute error.
     """
     count = draws.shape[1]
     error = np.abs(draws - truth[:, None]).mean(axis=1)
@@ -67,16 +64,11 @@ def crps(
     return error - (np.sort(draws, axis=1) * weight).sum(axis=1) / (count * (count - 1))
 
 
-def interval(draws: Float[np.ndarray, "gal draw pix"]) -> Float[np.ndarray, "2 gal pix"]:
-    """Ends of the central 68 % interval that hold a further draw 68 times in 100, whatever the number of draws
-    (Weibull's quantiles; 70 times with ten draws of a normal distribution, for they are interpolated).
-    """
-    return np.quantile(draws, INTERVAL, axis=1, method="weibull")
-
-
 def summary(found: dict[str, Float[np.ndarray, " gal"]], draws: int) -> dict[str, float]:
-    """Means over galaxies; `spread_skill`: predicted over actual error of the mean, 1 where they agree (Fortin et
-    al. 2014, eq. 15); `hf_power`: power of draws over that of the truth at the scale of a pixel.
+    """Means over galaxies of `scores` of so many draws, and two ratios.
+
+    spread_skill: predicted over actual error of the mean of the draws, 1 where they agree (Fortin et al. 2014, eq.
+    15); hf_power: power of draws over that of the truth at the scale of a pixel.
     """
     means = {name: float(np.nanmean(values)) for name, values in found.items()}
     kept = {name: means[name] for name in ("mse_single", "mse_mean", "crps", "coverage")}
@@ -87,11 +79,20 @@ def summary(found: dict[str, Float[np.ndarray, " gal"]], draws: int) -> dict[str
     }
 
 
-def spread_scale(found: dict[str, Float[np.ndarray, " gal"]], draws: int) -> float:
-    """Factor on the distance of draws from their mean that brings spread/skill to 1: the simplest
-    calibration.
+def mean_scores(
+    draws: Float[np.ndarray, "gal draw pix"],
+    truth: Float[np.ndarray, "gal pix"],
+    mask: Bool[np.ndarray, "gal pix"],
+) -> dict[str, float]:
+    """`summary` of the `scores` of some draws."""
+    return summary(scores(draws, truth, mask), draws.shape[1])
 
-    With the mean of k draws the error holds var/k, which grows with the factor: solved for the asymptotic mean.
+
+def spread_scale(found: dict[str, Float[np.ndarray, " gal"]], draws: int) -> float:
+    """Factor on the distance of draws from their mean that brings spread/skill to 1: the simplest calibration.
+
+    The mean of k draws has an error that includes var/k, which grows with the factor. The factor is that of the limit
+    of many draws.
     """
     means = {name: float(np.nanmean(values)) for name, values in found.items()}
     skill = means["mse_mean"] - means["variance"] / draws
@@ -99,7 +100,7 @@ def spread_scale(found: dict[str, Float[np.ndarray, " gal"]], draws: int) -> flo
 
 
 def inflated(draws: Float[np.ndarray, "gal draw pix"], scale: float) -> Float[np.ndarray, "gal draw pix"]:
-    """Draws moved away from their mean by `scale`."""
+    """Draws with their distance from their mean multiplied by `scale`."""
     middle = draws.mean(axis=1, keepdims=True)
     return middle + scale * (draws - middle)
 
@@ -109,8 +110,9 @@ def h_alpha_width(
 ) -> Float[np.ndarray, "*gal"]:
     """Equivalent width of Halpha with [N II] [Angstrom, observed frame; emission positive].
 
-    The strongest excess over a running median in a window of 50 A, wherever in the redshift range `z` it
-    stands: blind, the same for observed and drawn spectra. log_flux: natural log; wave: evenly spaced.
+    The strongest excess over a running median in a window of 50 A, at any redshift within the limits `z`. The
+    measurement is blind to the true redshift, for observed and drawn spectra. log_flux: natural log; wave: evenly
+    spaced.
     """
     pixel = wave[1] - wave[0]
     place = (wave >= H_ALPHA * (1 + z[0])) & (wave <= H_ALPHA * (1 + z[1]))

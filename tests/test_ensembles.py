@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sanspec.nets import ensembles
+from sanspec.scores import ensembles
 from sanspec.spectra import grid
 
 GALAXIES, DRAWS, PIXELS = 300, 10, 40
