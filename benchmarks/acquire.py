@@ -1,16 +1,15 @@
-"""Speed, memory and completeness of the acquisition of spectra, against a client that opens a connection per
-file.
+"""Speed, memory and completeness of the acquisition of spectra, compared with one connection per file.
 
-python benchmarks/acquire.py [--spectra 2000] [--out benchmarks/acquire.json]
+    python benchmarks/acquire.py [--spectra 2000] [--out benchmarks/acquire.json]
 
-All fetch from the loopback SDSS (a process of its own on this machine, 50 ms added to each answer) and check
-each file the same way. The two clients take turns, as the machine may be shared. `seconds` is the wall time of
-`sanspec spectra`, start of the process to its end, 4 connections; `ratio` is of spectra per second of wall time.
-With `faults` 5 % of the requests fail in every way the loopback server knows: `lost` counts objects neither here
-nor listed with a reason, `duplicates` those that came whole more than once, `damaged` files that differ. `kills`
-is the whole acquisition (cubes, query, spectra) killed with SIGKILL at 20 random moments. `memory` is the peak
+Both clients fetch from the loopback SDSS (a separate process on this machine, 50 ms added to each answer) and check
+each file in the same way; they take turns, since the machine may be shared. `seconds` is the wall time of `sanspec
+spectra` from start to end of the process, with 4 connections; `ratio` is that of spectra per second of wall time. In
+`faults`, 5 % of the requests fail in every way that the loopback server knows: `lost` counts objects that neither
+arrived nor have a reason, `duplicates` those that arrived complete more than once, `damaged` files that differ.
+`kills`: the whole acquisition (cubes, query, spectra) is killed with SIGKILL at 20 random moments. `memory` is the peak
 resident memory (VmHWM) for a quarter of the spectra, for all of them, and for all of them in a catalogue of the
-survey's 270,621 objects, read anew. A simulated sky: only the traffic is real.
+survey's 270,621 objects that is read anew. The sky is simulated: only the traffic is real.
 """
 
 import argparse
@@ -52,7 +51,7 @@ HTTP = {"rate": 1000.0, "backoff": 0.2, "read_timeout": 2.0, "connections": CONN
 
 @contextmanager
 def served(sky: Path, faults: float, log: Path):
-    """The loopback SDSS in a process of its own: its address."""
+    """Address of the loopback SDSS, running in a separate process."""
     command = [sys.executable, SERVER, "--sky", sky, "--port", 0, "--latency", LATENCY]
     command += ["--faults", faults, "--seed", 1, "--log", log, "--per-minute", 100000]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
@@ -68,7 +67,7 @@ def served(sky: Path, faults: float, log: Path):
 
 
 def acquire(catalogue: Path, folder: Path, base: str) -> dict:
-    """`sanspec spectra` over a catalogue: wall and CPU seconds, peak memory [MB], its report."""
+    """Run `sanspec spectra` for a catalogue: wall and CPU seconds, peak memory [MB], and its report."""
     folder.mkdir(exist_ok=True)
     (folder / "c.yaml").write_text(config.dump(settings(base, folder, http=HTTP)))
     command = [sys.executable, "-m", "sanspec", "spectra", "--config", folder / "c.yaml"]
@@ -141,7 +140,7 @@ def speed(sky: Path, folder: Path, base: str, spectra: int, sequential: int, rou
 
 
 def survey_scale(sky: Path, folder: Path, base: str) -> dict:
-    """The sky's spectra fetched where the catalogue has the survey's number of objects, all others done."""
+    """Fetch the sky's spectra with a catalogue as long as the survey's, all other objects being done."""
     folder.mkdir()
     lines = (sky / "catalogue.csv").read_text().splitlines()
     tail = lines[1].split(",", 2)[2]
@@ -155,7 +154,7 @@ def survey_scale(sky: Path, folder: Path, base: str) -> dict:
         manifest.list_downloads(engine)
         with engine.begin() as connection:  # rows are in the order of specobjid: the sky's own come first
             connection.execute(update(Download).where(Download.row >= len(lines)).values(state="done"))
-        write_meta(engine, "catalogue_sha256", "")  # so that the process measured reads the catalogue too
+        write_meta(engine, "catalogue_sha256", "")  # so that the measured process reads the catalogue too
     done = acquire(folder / "catalogue.csv", folder, base)
     return {
         "objects": done["report"]["objects"],
@@ -166,7 +165,7 @@ def survey_scale(sky: Path, folder: Path, base: str) -> dict:
 
 
 def completeness(sky: Path, folder: Path, log: Path) -> dict:
-    """What came of every object when requests failed."""
+    """The outcome of every object when requests fail."""
     with database(f"sqlite:///{folder}/survey.db") as engine:
         states, reasons = manifest.count_downloads(engine), manifest.count_reasons(engine)
     asked = [json.loads(line) for line in log.read_text().splitlines()]
@@ -186,7 +185,7 @@ def completeness(sky: Path, folder: Path, log: Path) -> dict:
 
 
 def damaged(sky: Path, folder: Path) -> int:
-    """Files that differ from what is served."""
+    """Number of files that differ from those served."""
     pairs = (
         (path, sky / "spectra" / sdss.file_name(*sdss.parse_file_name(path.name)))
         for path in folder.rglob("*.fits")
@@ -195,7 +194,7 @@ def damaged(sky: Path, folder: Path) -> int:
 
 
 def killed(sky: Path, folder: Path) -> dict:
-    """The whole acquisition killed at random moments."""
+    """Run the whole acquisition, killed at random moments."""
     folder.mkdir()
     with survey.opened(sky, latency=0.02) as running, running.server:
         seen = kill_often(folder, running, KILLS, AHEAD, seed=45, connections=CONNECTIONS)
@@ -216,7 +215,7 @@ def killed(sky: Path, folder: Path) -> dict:
 
 
 def machine() -> dict:
-    """What this runs on."""
+    """Cores, processor and load of this machine."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
@@ -225,7 +224,7 @@ def machine() -> dict:
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--spectra", type=int, default=2000)
     parser.add_argument("--sequential", type=int, default=150, help="files of the other client in each turn")
@@ -245,8 +244,8 @@ def main() -> None:
         kills = killed(sky, folder / "killed")
     memory = {"peak_mb": fast.pop("peak_mb"), "peak_mb_of_a_quarter": round(few["peak"], 1), "survey": large}
     numbers = {
-        "what": "sanspec spectra over the loopback SDSS beside a client with a connection per file",
-        "method": "both clients in turn in one run, the machine shared; ratio of wall time, CPU time beside it",
+        "what": "sanspec spectra over the loopback SDSS, compared with a client that opens a connection per file",
+        "method": "both clients take turns in one run on a shared machine; ratio of wall times, and CPU times",
         "simulated": True,
         "spectra": args.spectra,
         "connections": CONNECTIONS,

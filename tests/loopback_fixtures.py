@@ -1,5 +1,6 @@
-"""Fixtures: a small sky, the loopback SDSS over it, an account there, a PostgreSQL server. Named in
-`pytest_plugins`, never imported.
+"""Fixtures: a small sky, the loopback SDSS that serves it, an account there, and a PostgreSQL server.
+
+Test files name this module in `pytest_plugins` and never import it.
 """
 
 import os
@@ -22,7 +23,7 @@ BINARIES = max(
 
 @pytest.fixture(scope="session")
 def sky(tmp_path_factory) -> Path:
-    """The folder of the small sky; not to be changed."""
+    """The folder of the small sky, which tests must not change."""
     return make(tmp_path_factory.mktemp("sky"))
 
 
@@ -37,7 +38,7 @@ def loopback(sky, monkeypatch):
 
 @pytest.fixture
 def account(monkeypatch):
-    """The account's credentials, REST and SOAP, in the environment."""
+    """The account's credentials for REST and SOAP, in the environment."""
     names = {"SCISERVER_USER": "demo", "CASJOBS_WSID": "1234567"}
     names |= dict.fromkeys(("SCISERVER_PASSWORD", "CASJOBS_PASSWORD"), SECRET)
     for name, value in names.items():
@@ -46,7 +47,7 @@ def account(monkeypatch):
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory):
-    """The URL of a private PostgreSQL server on a socket in a folder of its own, run by an ordinary user."""
+    """The URL of a private PostgreSQL server on a socket in its own folder, run by an ordinary user."""
     if BINARIES is None or not (BINARIES / "initdb").exists():
         pytest.skip("no PostgreSQL server: install Debian's package postgresql")
     place = Path(tmp_path_factory.mktemp("pg", numbered=True))

@@ -1,4 +1,4 @@
-"""An acquisition over the loopback SDSS that is killed (SIGKILL) at random moments, and what was seen of it.
+"""Run an acquisition over the loopback SDSS that is killed (SIGKILL) at random moments, and record what it did.
 
 `tests/test_acquire_kill.py` kills a few times, `benchmarks/acquire.py` twenty times.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from loopback.survey import Survey
 from loopback_sky import write_settings
 
-# Imports once, then forks a child for each line on its input: starting Python twenty times takes a minute.
+# Imports once, then forks a child per input line: starting Python twenty times would take a minute.
 NURSERY = """
 import os, sys
 from sanspec.__main__ import main
@@ -49,54 +49,54 @@ for line in sys.stdin:
 
 @dataclass
 class Killed:
-    """What was seen: after each run the time and the spectra under their own name, in the end all requests."""
+    """The record: after each run the time and the spectra under their final names, and at the end all requests."""
 
     folder: Path
     connections: int
     moments: list[tuple[float, set[str]]] = field(default_factory=list)
-    fell_into: Counter = field(default_factory=Counter)  # kills by the stage that was under way
+    fell_into: Counter = field(default_factory=Counter)  # number of kills by the stage that was running
     requests: list[dict] = field(default_factory=list)
     status: int | None = None
 
     @property
     def runs(self) -> list[tuple[set[str], set[str]]]:
-        """What stood there before and after each run."""
+        """The spectra before and after each run."""
         return list(itertools.pairwise([set(), *(names for _, names in self.moments)]))
 
     @property
     def lost(self) -> int:
-        """Finished spectra that a kill took away."""
+        """Number of finished spectra lost by a kill."""
         return sum(len(before - after) for before, after in self.runs)
 
     @property
     def finished_again(self) -> int:
-        """Requests for spectra that were finished before."""
+        """Number of requests for spectra that were finished already."""
         asked = [(one["time"], _name(one)) for one in self.requests if one["route"] == "spectrum"]
         return sum(when > moment and name in names for moment, names in self.moments for when, name in asked)
 
     @property
     def asked(self) -> Counter:
-        """Requests for each spectrum."""
+        """Number of requests for each spectrum."""
         return Counter(_name(one) for one in self.requests if one["route"] == "spectrum")
 
     @property
     def fetched_again(self) -> int:
-        """Requests beyond the first for each spectrum: what was under way when a kill came."""
+        """Number of requests beyond the first for each spectrum: those under way at a kill."""
         return sum(self.asked.values()) - len(self.asked)
 
 
 def _name(request: dict) -> str:
-    """File that a request is about."""
+    """File name in a request."""
     return request["path"].rpartition("/")[2]
 
 
 def kill_often(
     folder: Path, running: Survey, kills: int, ahead: int, seed: int, connections: int = 4
 ) -> Killed:
-    """Acquire from `running` to `folder`, killed `kills` times and then left alone.
+    """Acquire from `running` to `folder`, killed `kills` times and then left to finish.
 
-    Each kill comes 1 to `ahead` requests after the start, uniform in the logarithm: some fall into the
-    cubes and the query.
+    Each kill comes 1 to `ahead` requests after the start, uniform in the logarithm, so that some hit the cubes and the
+    query.
     """
     seen, rng = Killed(folder, connections), random.Random(seed)
     settings = write_settings(folder / "c.yaml", running.base, http={"connections": connections})
@@ -122,19 +122,19 @@ def kill_often(
 
 
 def finished(folder: Path) -> set[str]:
-    """Spectra that stand under their own name."""
+    """Spectra under their final names."""
     return {path.name for path in (folder / "store" / "spectra").rglob("spec-*.fits")}
 
 
 def _stage(raw: Path) -> str:
-    """The first stage whose product is not there."""
+    """The first stage that has no product yet."""
     if not (raw / "sdss.npz").exists():
         return "cubes"
     return "spectra" if (raw / "catalogue.csv").exists() else "query"
 
 
 def _wait_for(server, count: int, more: float) -> None:
-    """Wait until the server has been asked `count` more times and a moment longer; 20 s at most."""
+    """Wait for `count` more requests to the server and then `more` seconds; 20 s at most."""
     begun, before = time.monotonic(), server.asked
     while server.asked < before + count and time.monotonic() - begun < 20:
         time.sleep(0.002)

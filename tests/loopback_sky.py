@@ -1,4 +1,4 @@
-"""A small sky made in a second without any template library, and settings for the loopback SDSS over it."""
+"""A small sky made in a second without any template library, and settings for the loopback SDSS that serves it."""
 
 import io
 from pathlib import Path
@@ -113,7 +113,7 @@ USERS = {"demo": SECRET, "1234567": SECRET}
 
 
 def settings(base: str, folder: Path, **changes) -> config.Config:
-    """Settings that point every address to `base` and every file to `folder`, impatient as tests are."""
+    """Settings with every address at `base` and every file in `folder`, and with short waits."""
     http = HTTP | changes.pop("http", {})
     own = {
         "services": survey.services(base) | changes.pop("services", {}), "http": http, "poll": 0.01,
@@ -124,13 +124,13 @@ def settings(base: str, folder: Path, **changes) -> config.Config:
 
 
 def write_settings(path: Path, base: str, **changes) -> Path:
-    """As `settings`, in a file."""
+    """The same settings, written to a file."""
     path.write_text(config.dump(settings(base, path.parent, **changes)))
     return path
 
 
 def patience(kind: str) -> dict:
-    """`acquire.http` for a fault of that kind: short where the server will say nothing."""
+    """`acquire.http` for a fault of that kind, with a short timeout where the server sends nothing."""
     return {"read_timeout": 0.4} if kind.startswith("hang") else {}
 
 

@@ -1,6 +1,6 @@
-"""kill -9 at random moments: nothing finished is lost, and no more than what was under way is fetched again.
+"""kill -9 at random moments: nothing finished is lost, and only what was under way is fetched again.
 
-`benchmarks/acquire.py` does it twenty times over a larger sky.
+`benchmarks/acquire.py` kills twenty times, with a larger sky.
 """
 
 import json
@@ -18,7 +18,7 @@ KILLS, GALAXIES = 8, 200
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """An acquisition killed eight times and then left alone: what was seen, its sky, the service."""
+    """An acquisition killed eight times and then left to finish: its record, its sky, and the service."""
     folder, sky = tmp_path_factory.mktemp("killed"), make(tmp_path_factory.mktemp("large"), GALAXIES)
     with survey.opened(sky, latency=0.02) as running, running.server:
         yield kill_often(folder, running, KILLS, ahead=80, seed=76), sky, running

@@ -1,4 +1,4 @@
-"""The rules: the real chain resolves, and over HTTP with faults it ends as it does without any."""
+"""The rules: the real chain resolves, and over HTTP with faults it gives the same products as without."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def test_the_windows_of_query_and_match_must_agree(tmp_path):
 
 
 def products(raw):
-    """What the chain takes on: catalogue, spectra, cubes, as bytes by name."""
+    """The inputs of the chain, as bytes by name: catalogue, spectra, cubes."""
     found = {name: (raw / name).read_bytes() for name in ("catalogue.csv", "sdss.npz")}
     spectra = raw / "spectra"
     return found | {
@@ -145,7 +145,7 @@ def test_with_faults_the_workflow_ends_as_without(faulty, clean, tmp_path):
 
 @pytest.mark.parametrize("kind", ["other_object", "short"])
 def test_a_client_that_does_not_look_ends_otherwise(loopback, clean, tmp_path, monkeypatch, kind):
-    """The comparison above can fail: it tells a run that takes whatever comes from one in which nothing fails."""
+    """The comparison above can fail: a run that accepts whatever arrives gives other products."""
     monkeypatch.setattr(sas, "check", lambda path, item: None)
     loopback.faults.add("spectrum", kind)
     found = by_hand(loopback.base, tmp_path / kind)

@@ -1,4 +1,4 @@
-"""Answers of SQL services are read whole or not at all; each way of saying no is told from the others."""
+"""Answers of SQL services are read completely or not at all; each form of an error is told from the others."""
 
 import io
 from contextlib import suppress

@@ -1,6 +1,4 @@
-"""CasJobs in both forms: the catalogue arrives whole, jobs outlive the process, and each fault of the user's
-is one line.
-"""
+"""CasJobs in both forms: the catalogue arrives complete, jobs outlive the process, and a user's fault is one line."""
 
 import hashlib
 import json
@@ -60,7 +58,7 @@ DIGEST = hashlib.sha256(np.asarray(PAIRS, "<u8").tobytes()).hexdigest()
 
 
 def passing(sky):
-    """Objects that pass one form of the query or the other, and each of them."""
+    """Which objects pass each form of the query."""
     frame = answers.read_text((sky / "catalogue.csv").read_text())
     flagged = frame.index % 37 == 5
     frame.loc[flagged, "flags_r"] |= query.BAD_COUNTS_ERROR
@@ -292,7 +290,7 @@ def test_a_table_of_ours_that_is_not_whole_is_made_again(loopback, form, engine,
 
 
 def test_a_list_kept_as_floats_is_noticed(loopback, form, engine, tmp_path, monkeypatch):
-    """A service that takes 64-bit ids for floats would lose objects in the join, without a word."""
+    """A service that reads 64-bit ids as floats would silently lose objects in the join."""
     upload = loopback.database.upload
 
     def rounded(mydb, table, columns, rows, append=False):

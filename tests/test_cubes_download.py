@@ -1,4 +1,4 @@
-"""The cube file: resumed, checked, never half there; units, bands and orientation put to the test."""
+"""The cube file: resumed, checked, never left incomplete; tests of its units, bands and orientation."""
 
 import json
 

@@ -1,6 +1,4 @@
-"""Cutouts from frames keep flux, place and orientation; edges are filled from neighbouring fields; JPEGs are
-JPEGs.
-"""
+"""Cutouts from frames conserve flux, position and orientation; adjacent fields fill the edges; JPEGs are checked."""
 
 import bz2
 import io
@@ -12,7 +10,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from loopback import fields
+from loopback.sky import field_of
 from loopback_sky import COUNT, identity, image, settings, write_settings
 from sanspec import store
 from sanspec.__main__ import main
@@ -124,7 +122,7 @@ def test_an_object_is_found_by_id_or_place_and_its_id_is_exact(clients):
             frames.locate(skyserver, None, ra + 0.5 / 3600, dec - 0.5 / 3600),
         ]
         assert [place.objid for place in found] == [objid, objid] and objid % 2**10 != 0
-        assert (found[0].run, found[0].camcol, found[0].field) == fields.field_of(number)
+        assert (found[0].run, found[0].camcol, found[0].field) == field_of(number)
     assert frames.locate(skyserver, None, 10.0, 80.0) is None and frames.locate(skyserver, 12345) is None
 
 

@@ -1,6 +1,4 @@
-"""Spectra: what arrives is whole and the right one; every other thing is refused, told, and fetched again or
-listed.
-"""
+"""Spectra: only complete files of the right object are kept; all others are refused with a reason and fetched again."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""The HTTP client keeps its manners, tells faults apart and keeps secrets."""
+"""The HTTP client is polite, tells temporary faults from final ones, and keeps credentials secret."""
 
 import http.server
 import logging
@@ -36,7 +36,7 @@ def session(**changes):
 
 @pytest.fixture
 def server():
-    """A server with one page, which remembers who came."""
+    """A server with one page, which records its visitors."""
     routes = [Route("spectrum", method, r"/page\d*", page) for method in ("GET", "POST", "PUT")]
     with Loopback(routes) as running:
         running.hang, running.retry_after = 1.5, 0

@@ -1,6 +1,4 @@
-"""Anonymous SQL: slices within every limit, resumed, throttled; the loopback server speaks what astroquery
-expects.
-"""
+"""Anonymous SQL: slices within all limits, resumed and throttled; the loopback server answers as astroquery expects."""
 
 import sys
 import time

@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 
 from populations import library_path
-from sanspec.archive import index
+from sanspec.archive.templates import CARRIERS
 from sanspec.errors import SanspecError
 from sanspec.physics.constants import LSUN
 from sanspec.stellar import packing
@@ -155,4 +155,4 @@ def test_wrong_wheels(tmp_path):
     with pytest.raises(SanspecError, match="holds no M11-MILES models"):
         packing.pack_m11(tmp_path / "empty.whl")
     with pytest.raises(SanspecError, match=r"templates.m11: text.whl has sha256 .* not 00"):
-        index.verify(tmp_path / "text.whl", "00", "sdss-mangadap==4.5.0", "templates.m11")
+        CARRIERS["m11"]._replace(sha256="00").verify(tmp_path / "text.whl")

@@ -10,7 +10,6 @@ import yaml
 from astropy.io import fits
 
 from sanspec import __main__ as cli
-from sanspec.archive import index
 from sanspec.archive import templates as archives
 from sanspec.errors import SanspecError
 from sanspec.stellar import packing
@@ -19,6 +18,7 @@ from sky import emiles  # noqa: F401
 
 AGES, METALS = (0.1, 1.0, 10.0), (-0.40, 0.22)
 PACKAGE = "ppxf==8.2.6"
+CARRIER = archives.CARRIERS["emiles"]._replace(sha256="0" * 64)
 
 
 def model(age, metal, pixels=150):
@@ -124,14 +124,14 @@ def test_an_incomplete_grid_is_refused(tmp_path):
             "sha256 is not the one",
         ),
         ("something went wrong", "something went wrong"),
-        ("", "without a word"),
+        ("", "without a message"),
     ],
 )
 def test_a_failing_pip_is_told_with_the_remedy(tmp_path, monkeypatch, output, words):
     done = subprocess.CompletedProcess([], 1, "", output)
-    monkeypatch.setattr(index.subprocess, "run", lambda *args, **options: done)
+    monkeypatch.setattr(archives.subprocess, "run", lambda *args, **options: done)
     with pytest.raises(SanspecError, match=words) as fault:
-        index.fetch(PACKAGE, "0" * 64, tmp_path, "source", "templates.emiles")
+        CARRIER.fetch(tmp_path)
     assert "ppxf==8.2.6 from PyPI by hand" in str(fault.value) and "templates.emiles" in str(fault.value)
     assert "\n" not in str(fault.value)
 
@@ -140,15 +140,17 @@ def test_a_slow_index_ends(tmp_path, monkeypatch):
     def slow(*args, **options):
         raise subprocess.TimeoutExpired(args, options["timeout"])
 
-    monkeypatch.setattr(index.subprocess, "run", slow)
+    monkeypatch.setattr(archives.subprocess, "run", slow)
     with pytest.raises(SanspecError, match="did not fetch"):
-        index.fetch(PACKAGE, "0" * 64, tmp_path, "source", "templates.emiles")
+        CARRIER.fetch(tmp_path)
 
 
 def test_an_index_without_the_source_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(index.subprocess, "run", lambda *a, **o: subprocess.CompletedProcess([], 0, "", ""))
+    monkeypatch.setattr(
+        archives.subprocess, "run", lambda *a, **o: subprocess.CompletedProcess([], 0, "", "")
+    )
     with pytest.raises(SanspecError, match="index has no source of"):
-        index.fetch(PACKAGE, "0" * 64, tmp_path, "source", "templates.emiles")
+        CARRIER.fetch(tmp_path)
 
 
 def test_pip_is_asked_for_one_version_with_its_hash(tmp_path, monkeypatch):
@@ -161,11 +163,9 @@ def test_pip_is_asked_for_one_version_with_its_hash(tmp_path, monkeypatch):
         return subprocess.CompletedProcess([], 0, "", "")
 
     (tmp_path / "other").write_bytes(b"the archive")
-    digest = index.digest(tmp_path / "other")
-    monkeypatch.setattr(index.subprocess, "run", pip)
-    assert (
-        index.fetch(PACKAGE, digest, tmp_path, "source", "templates.emiles") == tmp_path / "ppxf-8.2.6.tar.gz"
-    )
+    digest = archives.digest(tmp_path / "other")
+    monkeypatch.setattr(archives.subprocess, "run", pip)
+    assert CARRIER._replace(sha256=digest).fetch(tmp_path) == tmp_path / "ppxf-8.2.6.tar.gz"
 
 
 @pytest.mark.parametrize("present", [True, False])
@@ -182,7 +182,7 @@ def test_a_wrong_or_missing_file_is_told_by_the_stage(tmp_path, capsys, present)
 
 def test_the_stage_packs_a_file_given_by_hand(tmp_path, monkeypatch):
     file = archive(tmp_path / "ppxf-8.2.6.tar.gz")
-    carrier = archives.CARRIERS["emiles"]._replace(sha256=index.digest(file))
+    carrier = archives.CARRIERS["emiles"]._replace(sha256=archives.digest(file))
     monkeypatch.setitem(archives.CARRIERS, "emiles", carrier)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"templates": {"emiles": str(file)}}))
     out = tmp_path / "deep" / "t.npz"

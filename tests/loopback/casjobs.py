@@ -7,22 +7,23 @@ import json
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from loopback import tsql
-from loopback.server import Reply, Request, Route, as_json
+from loopback.server import NO_JOB, UNAUTHORISED, Reply, Request, Route
 from loopback.tsql import Database, SqlFault
 
-READY, STARTED, CANCELLED, FAILED, FINISHED = 0, 1, 3, 4, 5
+READY, STARTED, FAILED, FINISHED = 0, 1, 4, 5
 CONTEXTS = {"dr12", "mydb"}
 
 
 @dataclass
 class Job:
-    """One job; it moves on at every look: ready, started, finished or failed."""
+    """One job; it advances each time it is looked at: ready, started, then finished or failed."""
 
     id: int
     owner: str
@@ -36,10 +37,10 @@ class Job:
 
 
 class CasJobs:
-    """The service: `users` (name or WSID to password), one MyDB file each in `folder`.
+    """The service: `users` maps name or WSID to password; each has a MyDB file in `folder`.
 
-    token_uses: requests that a token is good for; jobs_fail: message with which the next jobs fail;
-    hide_output: jobs to come that finish without an OutputLoc.
+    token_uses: number of requests that a token is valid for; jobs_fail: messages with which the next jobs fail;
+    hide_output: number of answers to come that lack the OutputLoc.
     """
 
     def __init__(self, database: Database, folder: Path, users: dict[str, str]):
@@ -58,12 +59,11 @@ class CasJobs:
         context = rf"{rest}/contexts/(?P<context>\w+)"
         return [
             Route("login", "POST", "/login-portal/keystone/v3/tokens", self.login),
-            Route("query", "POST", f"{context}/query", self.query),
-            Route("submit", "PUT", f"{context}/jobs", self.submit),
-            Route("status", "GET", rf"{rest}/jobs/(?P<id>\d*)", self.status),
-            Route("status", "DELETE", rf"{rest}/jobs/(?P<id>\d+)", self.cancel),
-            Route("tables", "GET", f"{context}/Tables", self.tables),
-            Route("upload", "POST", f"{context}/Tables/{name}", self.upload),
+            Route("query", "POST", f"{context}/query", self._signed(self.query)),
+            Route("submit", "PUT", f"{context}/jobs", self._signed(self.submit)),
+            Route("status", "GET", rf"{rest}/jobs/(?P<id>\d*)", self._signed(self.status)),
+            Route("tables", "GET", f"{context}/Tables", self._signed(self.tables)),
+            Route("upload", "POST", f"{context}/Tables/{name}", self._signed(self.upload)),
             Route("soap", "POST", rf"/casjobs/services/jobs\.asmx/{name}", self.soap),
             Route("output", "GET", r"/CasOut/(?P<file>[\w.]+)", self.output),
         ]
@@ -80,50 +80,43 @@ class CasJobs:
             user = json.loads(request.body)["auth"]["identity"]["password"]["user"]
             good = self.users.get(user["name"]) == user["password"]
         except (ValueError, KeyError, TypeError):
-            return as_json({"error": {"code": 400, "title": "Bad Request"}}, 400)
+            return Reply.json({"error": {"code": 400, "title": "Bad Request"}}, 400)
         if not good:
-            return as_json({"error": {"code": 401, "message": "Invalid username or password"}}, 401)
+            return Reply.json({"error": {"code": 401, "message": "Invalid username or password"}}, 401)
         token = secrets.token_hex(16)
         self._tokens[token] = [user["name"], self.token_uses]
-        return as_json({"token": {"user": {"name": user["name"]}}}, 201, **{"X-Subject-Token": token})
+        return Reply.json({"token": {"user": {"name": user["name"]}}}, 201, **{"X-Subject-Token": token})
 
-    def _user(self, request: Request) -> str | None:
-        """Who sent a request; None where its token is missing, unknown or spent."""
-        with self._lock:
-            held = self._tokens.get(request.headers.get("X-Auth-Token", ""))
-            if held is None or held[1] <= 0:
-                return None
-            held[1] -= 1
-            return held[0]
+    def _signed(self, answer: Callable[[Request, str], Reply]) -> Callable[[Request], Reply]:
+        """`answer(request, user)` for requests whose token is known and not used up, with SQL errors as JSON."""
+
+        def signed(request: Request) -> Reply:
+            """The answer, or an error."""
+            with self._lock:
+                held = self._tokens.get(request.headers.get("X-Auth-Token", ""))
+                if held is None or held[1] <= 0:
+                    return UNAUTHORISED
+                held[1] -= 1
+            try:
+                return answer(request, held[0])
+            except SqlFault as fault:
+                words = {"Error Code": 500, "Error Type": "SqlException", "Error Message": str(fault)}
+                return Reply.json(words, 500)
+
+        return signed
 
     # --------------------------------------------------------------------------------------------------- REST
 
-    def query(self, request: Request) -> Reply:
-        """A query answered at once, as JSON or CSV."""
-        user = self._user(request)
-        if user is None:
-            return unauthorised()
-        try:
-            text = json.loads(request.body)["Query"]
-            answer = self.database.run(text, self.mydb(user))
-        except SqlFault as fault:
-            return as_json(
-                {"Error Code": 500, "Error Type": "SqlException", "Error Message": str(fault)}, 500
-            )
-        if "text/plain" in request.headers.get("Accept", ""):
-            return Reply(200, tsql.as_csv(answer).encode())
-        return as_json({"Result": [{"Columns": answer.columns, "Data": [list(row) for row in answer.rows]}]})
+    def query(self, request: Request, user: str) -> Reply:
+        """The CSV answer to a query."""
+        text = json.loads(request.body)["Query"]
+        return Reply(200, self.database.run(text, self.mydb(user)).csv().encode())
 
-    def submit(self, request: Request) -> Reply:
-        """A new job; its id."""
-        user = self._user(request)
-        if user is None:
-            return unauthorised()
-        asked = json.loads(request.body)
-        if request.match["context"].lower() not in CONTEXTS:
-            return as_json(
-                {"Error Code": 400, "Error Message": f"Unknown context {request.match['context']}"}, 400
-            )
+    def submit(self, request: Request, user: str) -> Reply:
+        """The id of a new job."""
+        asked, context = json.loads(request.body), request.match["context"]
+        if context.lower() not in CONTEXTS:
+            return Reply.json({"Error Code": 400, "Error Message": f"Unknown context {context}"}, 400)
         return Reply(200, str(self._start(user, asked.get("TaskName", ""), asked["Query"]).id).encode())
 
     def _start(self, owner: str, name: str, query: str) -> Job:
@@ -133,61 +126,35 @@ class CasJobs:
             self.jobs[job.id] = job
             return job
 
-    def status(self, request: Request) -> Reply:
+    def status(self, request: Request, user: str) -> Reply:
         """One job, or all of a user's."""
-        user = self._user(request)
-        if user is None:
-            return unauthorised()
         if not request.match["id"]:
-            return as_json(
-                [self._described(job, request.base) for job in self.jobs.values() if job.owner == user]
-            )
+            jobs = [job for job in self.jobs.values() if job.owner == user]
+            return Reply.json([self._described(job, request.base) for job in jobs])
         job = self._find(user, request.match["id"])
         if job is None:
-            return as_json({"Error Code": 404, "Error Message": "Job not found"}, 404)
+            return NO_JOB
         self._move(job)
-        return as_json(self._described(job, request.base))
+        return Reply.json(self._described(job, request.base))
 
-    def cancel(self, request: Request) -> Reply:
-        """Cancel a job."""
-        user = self._user(request)
-        job = self._find(user, request.match["id"]) if user else None
-        if job is None:
-            return unauthorised()
-        job.status = CANCELLED
-        return as_json(True)
-
-    def tables(self, request: Request) -> Reply:
+    def tables(self, request: Request, user: str) -> Reply:
         """The tables of a user's MyDB."""
-        user = self._user(request)
-        if user is None:
-            return unauthorised()
         counts = self.database.tables(self.mydb(user))
-        return as_json(
-            [{"Date": 0, "Name": name, "Rows": rows, "Size": rows} for name, rows in counts.items()]
-        )
+        return Reply.json([{"Date": 0, "Name": name, "Rows": n, "Size": n} for name, n in counts.items()])
 
-    def upload(self, request: Request) -> Reply:
-        """A CSV as a new table of MyDB."""
-        user = self._user(request)
-        if user is None:
-            return unauthorised()
+    def upload(self, request: Request, user: str) -> Reply:
+        """Make a new table in MyDB from a CSV body."""
         columns, *rows = csv.reader(io.StringIO(request.body.decode()))
-        try:
-            self.database.upload(self.mydb(user), request.match["name"], columns, rows)
-        except SqlFault as fault:
-            return as_json(
-                {"Error Code": 500, "Error Type": "SqlException", "Error Message": str(fault)}, 500
-            )
-        return as_json(True)
+        self.database.upload(self.mydb(user), request.match["name"], columns, rows)
+        return Reply.json(True)
 
     def _find(self, owner: str, number: str) -> Job | None:
-        """A job of this owner."""
+        """A job of this owner; None where there is none."""
         job = self.jobs.get(int(number))
         return job if job is not None and job.owner == owner else None
 
     def _move(self, job: Job) -> None:
-        """A look at a job: ready, started, then run."""
+        """Advance a job: ready, started, then run."""
         with self._lock:
             job.looks += 1
             if job.status == READY and job.looks > 1:
@@ -204,7 +171,7 @@ class CasJobs:
             if job.query.startswith("EXTRACT "):
                 answer = self.database.run(f"SELECT * FROM mydb.{job.query.split()[1]}", self.mydb(job.owner))
                 job.output = self.folder / f"{job.query.split()[1]}_{job.id}.csv"
-                job.output.write_text(tsql.as_csv(answer))
+                job.output.write_text(answer.csv())
             else:
                 self.database.run(job.query, self.mydb(job.owner))
             job.status = FINISHED
@@ -226,20 +193,13 @@ class CasJobs:
     def output(self, request: Request) -> Reply:
         """An exported file."""
         path = self.folder / request.match["file"]
-        return (
-            Reply(file=path, kind="text/csv")
-            if path.is_file()
-            else Reply(404, b"<html>404</html>", "text/html")
-        )
+        return Reply(file=path, kind="text/csv") if path.is_file() else Reply.html()
 
     # --------------------------------------------------------------------------------------------------- SOAP
 
     def soap(self, request: Request) -> Reply:
         """One operation of jobs.asmx, its arguments posted as a form."""
-        form = {
-            name: values[0]
-            for name, values in parse_qs(request.body.decode(), keep_blank_values=True).items()
-        }
+        form = dict(parse_qsl(request.body.decode(), keep_blank_values=True))
         user = form.get("wsid") or form.get("owner_wsid", "")
         if self.users.get(user) != (form.get("pw") or form.get("owner_pw", "")):
             return fault("Invalid login: wrong wsid or password")
@@ -268,18 +228,12 @@ class CasJobs:
         answer = self.database.run(form["qry"], self.mydb(user))
         header = ",".join(f"[{name.split(':')[0]}]:String" for name in answer.columns)
         rows = [",".join(map(tsql.cell, row)) for row in answer.rows]
-        return element("string", "\n".join([header, *rows]) + "\n")
+        return element("string", escape("\n".join([header, *rows]) + "\n"))
 
     def _soap_uploaddata(self, user: str, form: dict, base: str) -> Reply:
         columns, *rows = csv.reader(io.StringIO(form["data"]))
         append = form.get("tableExists", "").lower() == "true"
         self.database.upload(self.mydb(user), form["tableName"], columns, rows, append)
-        return element("string", "")
-
-    def _soap_canceljob(self, user: str, form: dict, base: str) -> Reply:
-        job = self._find(user, form["jobId"])
-        if job is not None:
-            job.status = CANCELLED
         return element("string", "")
 
     def _soap_getjobs(self, user: str, form: dict, base: str) -> Reply:
@@ -290,25 +244,16 @@ class CasJobs:
             "<CJJob>" + "".join(f"<{k}>{escape(str(v))}</{k}>" for k, v in item if v != "") + "</CJJob>"
             for item in items
         )
-        return xml(f'<ArrayOfCJJob xmlns="http://Services.Cas.jhu.edu">{inner}</ArrayOfCJJob>')
+        return element("ArrayOfCJJob", inner)
 
 
-def unauthorised() -> Reply:
-    """A token that is no good."""
-    return as_json({"error": "Unauthorized", "Error Message": "Token is not valid"}, 401)
-
-
-def xml(text: str) -> Reply:
-    """An XML reply."""
+def element(kind: str, content) -> Reply:
+    """An XML element as the service returns it; `content` is XML already."""
+    text = f'<{kind} xmlns="http://Services.Cas.jhu.edu">{content}</{kind}>'
     return Reply(200, f'<?xml version="1.0" encoding="utf-8"?>\n{text}'.encode(), "text/xml; charset=utf-8")
 
 
-def element(kind: str, value) -> Reply:
-    """One value as the service wraps it."""
-    return xml(f'<{kind} xmlns="http://Services.Cas.jhu.edu">{escape(str(value))}</{kind}>')
-
-
 def fault(message: str) -> Reply:
-    """An exception as ASP.NET shows it: HTTP 500 and a trace."""
+    """An exception as ASP.NET shows it, with HTTP 500 and a traceback."""
     text = f"System.Exception: {message} ---> System.Data.SqlClient.SqlException\n   at Jobs.Run()\n"
     return Reply(500, text.encode(), "text/plain")

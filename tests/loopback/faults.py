@@ -1,4 +1,4 @@
-"""Faults on purpose: scripted one by one, or a share of all requests drawn by a seed."""
+"""Deliberate faults: scripted one by one, or a random fraction of all requests."""
 
 import hashlib
 import threading
@@ -26,7 +26,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Scripted:
-    """A fault to come: on the next `times` requests of `route`, of those alone whose key holds `key`."""
+    """A fault for the next `times` requests of `route` that contain `key` in their path."""
 
     route: str
     kind: str
@@ -35,9 +35,9 @@ class Scripted:
 
 
 class Faults:
-    """Which request fails, and how: the scripted ones first, then a share `rate` of all.
+    """Which requests fail, and how: the scripted ones first, then a fraction `rate` of all.
 
-    The share is a function of (seed, route, key, attempt) alone, so that a run can be repeated.
+    Whether a request fails depends only on (seed, route, key, attempt), so that a run can be repeated.
     """
 
     def __init__(self, rate: float = 0.0, seed: int = 0):
@@ -51,7 +51,7 @@ class Faults:
         self.script.append(Scripted(route, kind, times, key))
 
     def draw(self, route: str, key: str) -> str | None:
-        """The fault of this request; None for most."""
+        """The fault of this request, or None."""
         with self._lock:
             self.attempts[route, key] += 1
             for scripted in self.script:
@@ -61,7 +61,7 @@ class Faults:
             return self._by_chance(route, key, self.attempts[route, key])
 
     def _by_chance(self, route: str, key: str, attempt: int) -> str | None:
-        """The fault that the seed gives."""
+        """The random fault of this attempt, or None."""
         kinds = KINDS.get(route, ())
         if not self.rate or not kinds:
             return None

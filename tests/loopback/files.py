@@ -1,13 +1,15 @@
-"""Spectra as SAS serves them, the cube file, and the ways in which a file can be the wrong one."""
+"""Spectra as SAS serves them, the cube file, and ways in which a file can be wrong."""
 
+import io
 import struct
+
+from astropy.io import fits
 
 from loopback.server import Reply, Request, Route
 from loopback.sky import Sky
 from sanspec.survey import sdss
 
-_BLOCK, _CARD = 2880, 80
-NOT_FOUND = b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
+_CARD = 80  # bytes of a FITS header card
 
 
 class Files:
@@ -29,7 +31,7 @@ class Files:
         ids = sdss.parse_file_name(request.match["file"])
         path = self.sky.spectrum(*ids) if ids else None
         if path is None:
-            return Reply(404, NOT_FOUND, "text/html")
+            return Reply.html()
         return Reply(file=path, kind="application/fits")
 
     def cubes(self, request: Request) -> Reply:
@@ -37,7 +39,7 @@ class Files:
         return Reply(file=self.sky.cubes, kind="application/zip")
 
     def other_object(self, content: bytes, path: str) -> bytes:
-        """The file of another fibre of the plate, in place of the right one."""
+        """The file of another fibre of the same plate."""
         ids = sdss.parse_file_name(path.rsplit("/", 1)[-1])
         if ids is None:
             return content
@@ -50,45 +52,21 @@ class Files:
 
 def bad_tdim(content: bytes, path: str = "") -> bytes:
     """A FITS file with a TDIM card in its second extension that contradicts the column's format."""
-    data, position = bytearray(content), 0
-    for _ in range(2):
-        position = _next_hdu(data, position)
-    end = position
-    while data[end : end + 8] != b"END     ":
-        end += _CARD
-    fields = next(
-        int(data[at + 10 : at + 30]) for at in range(position, end, _CARD) if data[at : at + 8] == b"TFIELDS "
-    )
-    wrong = f"TDIM{fields:<4}= '(7,11,13)'".ljust(_CARD).encode()
-    if (end - position) % _BLOCK == _BLOCK - _CARD:  # no room behind END: overwrite the last card
+    data = bytearray(content)
+    with fits.open(io.BytesIO(content)) as hdus:
+        count, header = hdus[2].header["TFIELDS"], hdus[2].fileinfo()
+    end = data.rindex(b"END".ljust(_CARD), header["hdrLoc"], header["datLoc"])
+    if header["datLoc"] - end == _CARD:  # no room after END: overwrite the last card
         end -= _CARD
-    data[end : end + 2 * _CARD] = wrong + b"END".ljust(_CARD)
+    data[end : end + 2 * _CARD] = f"TDIM{count:<4}= '(7,11,13)'".ljust(_CARD).encode() + b"END".ljust(_CARD)
     return bytes(data)
 
 
-def _next_hdu(data: bytearray, position: int) -> int:
-    """Where the HDU behind the one at `position` begins."""
-    sizes, at = {}, position
-    while data[at : at + 8] != b"END     ":
-        if data[at + 8 : at + 10] == b"= ":
-            sizes[data[at : at + 8].decode().strip()] = data[at + 10 : at + 30].decode().strip()
-        at += _CARD
-    header = -(-(at + _CARD - position) // _BLOCK) * _BLOCK
-    size = abs(int(sizes["BITPIX"])) // 8 if int(sizes["NAXIS"]) else 0
-    for axis in range(1, int(sizes["NAXIS"]) + 1):
-        size *= int(sizes[f"NAXIS{axis}"])
-    return position + header + -(-size // _BLOCK) * _BLOCK
-
-
 def spoil_values(content: bytes, path: str = "") -> bytes:
-    """A spectrum whose fluxes are all NaN (big-endian; flux is the first column of 32 bytes a row)."""
+    """A spectrum with all fluxes NaN (big-endian, first column of the first extension)."""
     data = bytearray(content)
-    begin = _next_hdu(data, 0)
-    end = begin
-    while data[end : end + 8] != b"END     ":
-        end += _CARD
-    first = begin + -(-(end + _CARD - begin) // _BLOCK) * _BLOCK
-    last = _next_hdu(data, begin)
-    for at in range(first, last - 32, 32):
+    with fits.open(io.BytesIO(content)) as hdus:
+        rows, width, first = len(hdus[1].data), hdus[1].header["NAXIS1"], hdus[1].fileinfo()["datLoc"]
+    for at in range(first, first + rows * width, width):
         data[at : at + 4] = struct.pack(">f", float("nan"))
     return bytes(data)

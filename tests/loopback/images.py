@@ -1,7 +1,7 @@
-"""Frames and JPEG cutouts: each galaxy's cube put back on the sky, in a small field of its own.
+"""Frames and JPEG cutouts: each galaxy's cube placed on the sky, in a small field of its own.
 
-A field is 256 x 192 pixels with its own rotation and parity; every fourth galaxy stands near its field's
-edge, so that a cutout needs the neighbouring field too (fields of a run overlap by 64 rows).
+A field has 256 x 192 pixels and its own rotation and parity. Every fourth galaxy lies near the edge of its field, so
+that a cutout needs the adjacent field too (fields of a run overlap by 64 rows).
 """
 
 import bz2
@@ -14,24 +14,29 @@ from astropy.wcs import WCS
 from PIL import Image
 from scipy import ndimage
 
-from loopback.fields import number_of
 from loopback.server import Reply, Request, Route
-from loopback.sky import Sky
+from loopback.sky import Sky, number_of
 from sanspec.physics.constants import PIXEL_SCALE
 from sanspec.survey import cubes
 
 SHAPE, OVERLAP = (192, 256), 64
-SKY_NOISE = 0.002  # nanomaggies a pixel: what a frame adds to the noise of the cube
+SKY_NOISE = 0.002  # nanomaggies per pixel that a frame adds to the noise of the cube
 _NEAR = 20 / 3600  # degrees
 
 
-def cutout_wcs(ra: float, dec: float, side: int = cubes.SIDE) -> WCS:
-    """North up, east to the left, centred on a position [deg]."""
+def tangent(ra: float, dec: float, pixel: tuple[float, float], axes: np.ndarray) -> WCS:
+    """A tangent projection with a position [deg] at `pixel` (x, y from 1); `axes` turns pixels to east and north."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval, wcs.wcs.crpix = [ra, dec], [(side + 1) / 2, (side + 1) / 2]
-    wcs.wcs.cdelt = [-PIXEL_SCALE / 3600, PIXEL_SCALE / 3600]
+    wcs.wcs.crval, wcs.wcs.crpix = [ra, dec], pixel
+    wcs.wcs.cd = PIXEL_SCALE / 3600 * axes
     return wcs
+
+
+def cutout_wcs(ra: float, dec: float) -> WCS:
+    """North up, east to the left, centred on a position [deg]."""
+    middle = (cubes.SIDE + 1) / 2
+    return tangent(ra, dec, (middle, middle), np.diag([-1.0, 1.0]))
 
 
 def field_wcs(number: int, step: int, ra: float, dec: float) -> WCS:
@@ -40,11 +45,7 @@ def field_wcs(number: int, step: int, ra: float, dec: float) -> WCS:
     angle = np.deg2rad(25.0 + 37.0 * number)
     cosine, sine = np.cos(angle), np.sin(angle)
     parity = -1 if number % 2 else 1
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval, wcs.wcs.crpix = [ra, dec], [129.3, y + 1]
-    wcs.wcs.cd = PIXEL_SCALE / 3600 * np.array([[parity * cosine, -sine], [parity * sine, cosine]])
-    return wcs
+    return tangent(ra, dec, (129.3, y + 1), np.array([[parity * cosine, -sine], [parity * sine, cosine]]))
 
 
 class Images:
@@ -78,11 +79,13 @@ class Images:
         number, step = number_of(run, camcol, field)
         cube = self.cube(self._places[number][0]) if 0 <= number < len(self._places) else None
         if cube is None:
-            return Reply(404, b"<html>404 Not Found</html>", "text/html")
+            return Reply.html()
         _, ra, dec = self._places[number]
         band = cubes.BANDS.index(request.match["band"])
-        wcs = field_wcs(number, step, ra, dec)
-        image = paste(cube[:, :, band], cutout_wcs(ra, dec), wcs)
+        wcs, (y, x) = field_wcs(number, step, ra, dec), np.indices(SHAPE)
+        at = cutout_wcs(ra, dec).world_to_pixel_values(*wcs.pixel_to_world_values(x, y))
+        plane = np.nan_to_num(cube[:, :, band])
+        image = ndimage.map_coordinates(plane, [at[1], at[0]], order=3, mode="constant")  # 0 around the cube
         rng = np.random.default_rng([number, step + 1, band])
         image = image + rng.normal(0, SKY_NOISE, SHAPE).astype(np.float32)
         header = wcs.to_header()
@@ -92,7 +95,7 @@ class Images:
         return Reply(200, bz2.compress(file.getvalue(), 1), "application/x-bzip2")
 
     def jpeg(self, request: Request) -> Reply:
-        """A JPEG of the galaxy within 20 arcsec of a position; a grey one with status 404 for empty sky."""
+        """A JPEG of the galaxy within 20 arcsec of a position; for empty sky a grey one with status 404."""
         ra, dec = float(request.query["ra"]), float(request.query["dec"])
         width, height = int(request.query.get("width", 64)), int(request.query.get("height", 64))
         places = np.array([(a, d) for _, a, d in self._places])
@@ -105,17 +108,9 @@ class Images:
         return Reply(200 if cube is not None else 404, file.getvalue(), "image/jpeg")
 
 
-def paste(image: np.ndarray, source: WCS, target: WCS) -> np.ndarray:
-    """`image` on the pixels of `target` (bicubic; both have pixels of one size), 0 around it."""
-    y, x = np.indices(SHAPE)
-    at = source.world_to_pixel_values(*target.pixel_to_world_values(x, y))
-    return ndimage.map_coordinates(np.nan_to_num(image), [at[1], at[0]], order=3, mode="constant")
-
-
 def stretch(cube: np.ndarray) -> np.ndarray:
-    """A colour picture of the bands i, r, g, south at the bottom (a JPEG's first row is its top)."""
+    """A colour image of the bands i, r, g, with south at the bottom (a JPEG's first row is its top)."""
     colours = np.nan_to_num(cube[::-1, :, [3, 2, 1]]) * np.array([0.6, 0.8, 1.2])
-    level = np.arcsinh(colours.mean(axis=2, keepdims=True) / 0.05) / np.maximum(
-        colours.mean(axis=2, keepdims=True), 1e-3
-    )
+    mean = colours.mean(axis=2, keepdims=True)
+    level = np.arcsinh(mean / 0.05) / np.maximum(mean, 1e-3)
     return np.clip(40 * colours * level + 8, 0, 255).astype(np.uint8)

@@ -1,6 +1,7 @@
-"""The HTTP side of the loopback SDSS: routes, Range and ETag, faults, the log of requests."""
+"""The HTTP server of the loopback SDSS: routes, Range and ETag, faults, and a log of requests."""
 
 import hashlib
+import io
 import json
 import re
 import socket
@@ -31,7 +32,7 @@ _STATUSES = {"429": "Too Many Requests", "503": "Service Unavailable", "500": "I
 
 @dataclass
 class Request:
-    """What a route sees."""
+    """A request, as a route sees it."""
 
     method: str
     path: str
@@ -44,13 +45,23 @@ class Request:
 
 @dataclass
 class Reply:
-    """What a route gives; `file` in place of `body` for what is read from disk."""
+    """A route's answer; `file` instead of `body` where it is read from disk."""
 
     status: int = 200
     body: bytes = b""
     kind: str = "text/plain; charset=utf-8"
     headers: dict[str, str] = field(default_factory=dict)
     file: Path | None = None
+
+    @classmethod
+    def json(cls, value, status: int = 200, **headers: str) -> "Reply":
+        """A JSON reply."""
+        return cls(status, json.dumps(value).encode(), "application/json", headers)
+
+    @classmethod
+    def html(cls, text: str = "<html><h1>404 Not Found</h1></html>", status: int = 404) -> "Reply":
+        """A web page."""
+        return cls(status, text.encode(), "text/html")
 
     def content(self, first: int = 0, last: int | None = None) -> bytes:
         """The body's bytes in [first, last)."""
@@ -67,7 +78,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Route:
-    """Requests of one kind: method and path, the name under which faults know them, and who answers."""
+    """Requests of one kind: their method and path, the name that faults refer to, and the function that answers."""
 
     name: str
     method: str
@@ -75,13 +86,19 @@ class Route:
     answer: Callable[[Request], Reply]
 
 
-def as_json(value, status: int = 200, **headers: str) -> Reply:
-    """A JSON reply."""
-    return Reply(status, json.dumps(value).encode(), "application/json", headers)
+UNAUTHORISED = Reply.json({"error": "Unauthorized", "Error Message": "Token is not valid"}, 401)
+NO_JOB = Reply.json({"Error Code": 404, "Error Message": "Job not found"}, 404)
+_REPLIES = {  # faults that replace the reply
+    "404": Reply.html(),
+    "401": UNAUTHORISED,
+    "lost_job": NO_JOB,
+    "html": Reply(200, HTML, "text/html"),
+    "throttle": Reply(200, THROTTLE),
+}
 
 
 class Loopback:
-    """The server, on 127.0.0.1 alone: `routes` answer, `faults` interfere, `requests` remembers."""
+    """The server, only on 127.0.0.1: `routes` answer, `faults` interfere, `requests` lists what was asked."""
 
     def __init__(
         self, routes: list[Route], faults: Faults | None = None, port: int = 0, latency: float = 0.0
@@ -120,19 +137,19 @@ class Loopback:
 
     @property
     def asked(self) -> int:
-        """Requests so far, those being answered too."""
+        """Number of requests so far, including those being answered."""
         return len(self._records) + self._answering
 
     @property
     def requests(self) -> list[dict]:
-        """Every request so far, once those being answered are through (or have taken 3 s)."""
+        """Every request so far, once those being answered are finished (or have taken 3 s)."""
         with self._idle:
             self._idle.wait_for(lambda: self._answering == 0, timeout=3.0)
             return list(self._records)
 
     @contextmanager
-    def remembered(self, record: dict) -> Iterator[None]:
-        """Keep a request in memory and, when it is answered, in the log."""
+    def recorded(self, record: dict) -> Iterator[None]:
+        """Record a request in memory and, when it is answered, in the log."""
         with self._idle:
             self._answering += 1
         try:
@@ -148,12 +165,12 @@ class Loopback:
 
 
 class _Server(ThreadingHTTPServer):
-    """A thread for each connection."""
+    """One thread per connection."""
 
     daemon_threads = True
 
     def handle_error(self, request, client_address) -> None:
-        """A client that goes away is no fault; anything else is shown."""
+        """A client may disconnect; any other exception is shown."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -170,13 +187,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing on the terminal."""
 
     def do_GET(self) -> None:
-        """Any method."""
+        """Answer a request of any method."""
         parts = urlsplit(self.path)
         record = {
             "time": time.time(), "method": self.command, "path": self.path, "client": self.client_address[1],
             "agent": self.headers.get("User-Agent", ""), "range": self.headers.get("Range", ""),
         }  # fmt: skip
-        with self.loopback.remembered(record):
+        with self.loopback.recorded(record):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             found = self.loopback.find(self.command, parts.path)
             fault = self.loopback.faults.draw(found[0].name, self.path) if found else None
@@ -185,19 +202,22 @@ class _Handler(BaseHTTPRequestHandler):
             record["status"], record["bytes"] = self._answer(found, parts, body, fault)
             record["seconds"] = time.time() - record["time"]
 
-    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET
 
     def _answer(self, found, parts, body: bytes, fault: str | None) -> tuple[int, int]:
-        """Status and bytes sent."""
+        """Send a reply, or what the fault makes of it; its status and the bytes sent."""
         if found is None:
-            return self._send(Reply(404, b"<html>404 Not Found</html>", "text/html"))
+            return self._send(Reply.html())
         if fault == "hang":
             return self._hang()
         if fault == "reset":
             return self._reset()
-        early = self._refusal(fault)
-        if early is not None:
-            return self._send(early)
+        if fault in _STATUSES:
+            asked = {} if fault == "500" else {"Retry-After": str(self.loopback.retry_after)}
+            page = f"<html><h1>{fault} {_STATUSES[fault]}</h1></html>".encode()
+            return self._send(Reply(int(fault), page, "text/html", asked))
+        if fault in _REPLIES:
+            return self._send(_REPLIES[fault])
         route, match = found
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         request = Request(
@@ -210,27 +230,8 @@ class _Handler(BaseHTTPRequestHandler):
             )
         return self._send(reply, fault)
 
-    def _refusal(self, fault: str | None) -> Reply | None:
-        """The reply that a fault puts in place of the true one."""
-        if fault in _STATUSES:
-            asked = {} if fault == "500" else {"Retry-After": str(self.loopback.retry_after)}
-            return Reply(
-                int(fault), f"<html><h1>{fault} {_STATUSES[fault]}</h1></html>".encode(), "text/html", asked
-            )
-        if fault == "404":
-            return Reply(404, b"<html><h1>404 Not Found</h1></html>", "text/html")
-        if fault == "401":
-            return as_json({"error": "Unauthorized", "Error Message": "Token is not valid"}, 401)
-        if fault == "lost_job":
-            return as_json({"Error Code": 404, "Error Message": "Job not found"}, 404)
-        if fault == "html":
-            return Reply(200, HTML, "text/html")
-        if fault == "throttle":
-            return Reply(200, THROTTLE)
-        return None
-
     def _send(self, reply: Reply, fault: str | None = None) -> tuple[int, int]:
-        """Send a reply, its body cut short or held back where the fault says so."""
+        """Send a reply; the fault may cut its body short or hold it back."""
         size, first = reply.size(), 0
         etag = f'"{hashlib.sha256(f"{reply.file}{size}".encode()).hexdigest()[:16]}"' if reply.file else None
         status = reply.status
@@ -250,17 +251,15 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in ({"Content-Type": reply.kind, "Content-Length": str(length)} | headers).items():
             self.send_header(name, value)
         self.end_headers()
-        return (
-            (status, 0) if self.command == "HEAD" else (status, self._send_body(reply, first, length, fault))
-        )
+        return status, 0 if self.command == "HEAD" else self._send_body(reply, first, length, fault)
 
     def _range_start(self, etag: str) -> int:
-        """First byte asked for, if the Range is about the file as it is now."""
+        """First byte requested, if the Range refers to the file as it is now."""
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         return int(asked[1]) if asked and self.headers.get("If-Range", etag) == etag else 0
 
     def _send_body(self, reply: Reply, first: int, length: int, fault: str | None) -> int:
-        """Write the body in pieces; its bytes."""
+        """Write the body in pieces; the number of bytes written."""
         broken = fault in ("truncated", "hang_body")
         end = first + (length // 2 if broken else length)
         sent = 0
@@ -277,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
         return sent
 
     def _hang(self) -> tuple[int, int]:
-        """Say nothing until the client goes away or patience ends."""
+        """Send nothing until the client disconnects or the time is up."""
         self.connection.settimeout(self.loopback.hang)
         with suppress(OSError):
             self.connection.recv(1)
@@ -285,25 +284,9 @@ class _Handler(BaseHTTPRequestHandler):
         return 0, 0
 
     def _reset(self) -> tuple[int, int]:
-        """Break the connection off with RST."""
+        """Break the connection with RST."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
         self.close_connection = True
-        self.wfile = _Nowhere()
+        self.wfile = io.BytesIO()  # what is still written goes nowhere
         return 0, 0
-
-
-class _Nowhere:
-    """Where the bytes of a broken connection go."""
-
-    closed = False
-
-    def flush(self) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-    def write(self, data: bytes) -> int:
-        """Nothing."""
-        return len(data)

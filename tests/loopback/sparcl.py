@@ -1,16 +1,16 @@
-"""SPARCL's API as far as the client needs it: data fields, find, spectra as JSON."""
+"""The part of SPARCL's API that the client needs: data fields, find, spectra as JSON."""
 
 import json
 import uuid
 
 import numpy as np
 
-from loopback.server import Reply, Request, Route, as_json
+from loopback.server import Reply, Request, Route
 from loopback.sky import Sky
 from sanspec.survey import specfile
 
 RELEASE = "SDSS-DR17"
-# The service's own names of what users know otherwise.
+# Public names of the fields, and the service's own.
 INTERNAL = {
     "sparcl_id": "uuid", "specid": "specobjid", "data_release": "data_release_id", "redshift": "z",
     "redshift_err": "z_err", "redshift_warning": "zwarning", "spectype": "class",
@@ -21,17 +21,15 @@ INTERNAL = {
 
 
 class Sparcl:
-    """Spectra by id, many at a time."""
+    """Spectra by id, many per request."""
 
     def __init__(self, sky: Sky):
         self._by_id = {}
         for row in sky.rows():
             path = sky.spectrum(int(row["plate"]), int(row["mjd"]), int(row["fiberID"]))
             if path is not None:
-                self._by_id[str(uuid.uuid5(uuid.NAMESPACE_OID, row["specObjID"]))] = (
-                    int(row["specObjID"]),
-                    path,
-                )
+                key = str(uuid.uuid5(uuid.NAMESPACE_OID, row["specObjID"]))
+                self._by_id[key] = (int(row["specObjID"]), path)
 
     def routes(self) -> list[Route]:
         """Its addresses."""
@@ -44,12 +42,12 @@ class Sparcl:
     def fields(self, request: Request) -> Reply:
         """The names of all fields."""
         more = {"storage": "C", "default": True, "all": True}
-        return as_json(
+        return Reply.json(
             [{"data_release": RELEASE, "origdp": o, "newdp": n, **more} for n, o in INTERNAL.items()]
         )
 
     def find(self, request: Request) -> Reply:
-        """The service's ids of specids."""
+        """The service's ids for specids."""
         wanted = {item[0]: set(item[1:]) for item in json.loads(request.body)["search"]}
         ids = wanted.get(INTERNAL["specid"], set())
         releases = wanted.get(INTERNAL["data_release"], {RELEASE})
@@ -57,14 +55,14 @@ class Sparcl:
             key for key, (specobjid, _) in self._by_id.items() if specobjid in ids and RELEASE in releases
         ]
         limit = int(request.query.get("limit", 500))
-        return as_json(
+        return Reply.json(
             [{"status": {"success": True}}, *({"uuid": key, "_dr": RELEASE} for key in found[:limit])]
         )
 
     def spectra(self, request: Request) -> Reply:
         """The spectra themselves; unreadable ones are left out, with a warning."""
         if request.query.get("format") != "json":
-            return as_json({"errorMessage": "this server never sends pickles", "errorCode": "BADFMT"}, 400)
+            return Reply.json({"errorMessage": "this server never sends pickles", "errorCode": "BADFMT"}, 400)
         records, warnings = [], []
         for key in json.loads(request.body):
             try:
@@ -72,7 +70,7 @@ class Sparcl:
                 records.append(_record(key, specobjid, specfile.read(path)))
             except (KeyError, specfile.SanspecError) as fault:
                 warnings.append(str(fault))
-        return as_json([{"status": {"success": True, "warnings": warnings}}, *records])
+        return Reply.json([{"status": {"success": True, "warnings": warnings}}, *records])
 
 
 def _record(key: str, specobjid: int, spectrum: specfile.Spectrum) -> dict:

@@ -20,7 +20,7 @@ USERS = {"demo": "demo", "1234567": "demo"}  # name and WSID of the demonstratio
 
 @dataclass
 class Survey:
-    """A running loopback SDSS and its parts, for tests to look into and to turn."""
+    """A running loopback SDSS and its parts, which tests inspect and adjust."""
 
     server: Loopback
     sky: sky.Sky
@@ -37,10 +37,6 @@ class Survey:
     def faults(self) -> Faults:
         """Its faults."""
         return self.server.faults
-
-    def services(self) -> dict[str, str]:
-        """`acquire.services` pointed at it."""
-        return services(self.base)
 
 
 def services(base: str) -> dict[str, str]:

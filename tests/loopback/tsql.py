@@ -1,9 +1,10 @@
-"""SkyServer's SQL on SQLite: the few words that differ translated, errors worded as SQL Server words them."""
+"""SkyServer's SQL on SQLite: the words that differ are translated, and errors reworded as SQL Server's."""
 
 import re
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,104 +31,107 @@ QUOTA = (
 
 
 class SqlFault(Exception):
-    """A query's error, in SQL Server's words."""
+    """An error of a query, in SQL Server's words."""
 
 
 @dataclass
 class Rows:
-    """An answer: column names and rows; for SELECT INTO the number of rows alone."""
+    """An answer: column names and rows; for SELECT INTO only the number of rows."""
 
     columns: list[str]
     rows: list[tuple]
     count: int = 0
 
+    def csv(self, first: str = "") -> str:
+        """The answer as CSV; a repeated column name gets a number, as at SkyServer (z, z1)."""
+        names: list[str] = []
+        for name in self.columns:
+            plain = name.split(":")[0]
+            seen = sum(other.rstrip("0123456789").lower() == plain.lower() for other in names)
+            names.append(f"{plain}{seen}" if plain.lower() in (other.lower() for other in names) else plain)
+        lines = [",".join(names), *(",".join(map(cell, row)) for row in self.rows)]
+        return first + "\n".join(lines) + "\n"
+
 
 @dataclass
 class Database:
-    """The survey's tables, read-only, with one user's MyDB beside them.
+    """The survey's tables, read-only, and each user's MyDB.
 
-    quota: rows that a MyDB may hold; seconds: longest run of one query.
+    quota: maximum rows of a MyDB; seconds: maximum run time of one query.
     """
 
     survey: Path
     quota: int = 10_000_000
     seconds: float = 60.0
 
-    def run(self, text: str, mydb: Path | None = None, limit: int = 1_000_000_000) -> Rows:
-        """Run one statement. Raises SqlFault."""
-        connection = sqlite3.connect(f"file:{self.survey}?mode=ro", uri=True, timeout=30)
+    @contextmanager
+    def _opened(self, main: str, mydb: Path | None) -> Iterator[sqlite3.Connection]:
+        """A connection to `main` with a MyDB attached, closed afterwards. Raises SqlFault."""
+        connection = sqlite3.connect(main, uri=True, timeout=30)
         try:
             connection.execute("ATTACH ? AS mydb", (str(mydb) if mydb else ":memory:",))
-            connection.set_authorizer(_authorise)
-            end = time.monotonic() + self.seconds
-            connection.set_progress_handler(lambda: time.monotonic() > end, 100_000)
             with connection:
-                return self._run(connection, text, limit)
+                yield connection
         except (sqlite3.Error, sqlite3.Warning) as fault:
             raise SqlFault(reworded(str(fault))) from None
         finally:
             connection.close()
 
-    def _run(self, connection: sqlite3.Connection, text: str, limit: int) -> Rows:
-        """Run the statement on an open connection."""
-        statement, into = translate(text)
-        if not into:
+    def run(self, text: str, mydb: Path | None = None, limit: int = 1_000_000_000) -> Rows:
+        """Run one statement. Raises SqlFault."""
+        with self._opened(f"file:{self.survey}?mode=ro", mydb) as connection:
+            connection.set_authorizer(_authorise)
+            end = time.monotonic() + self.seconds
+            connection.set_progress_handler(lambda: time.monotonic() > end, 100_000)
+            statement, into = translate(text)
+            if into:
+                return self._select_into(connection, statement, into)
             cursor = connection.execute(statement)
             rows = cursor.fetchmany(limit)
             return Rows([column[0] for column in cursor.description or ()], rows, len(rows))
-        names = [
-            column[0] for column in connection.execute(f"SELECT * FROM ({statement}) LIMIT 0").description
-        ]
-        plain = [name.split(":")[0] for name in names]
+
+    def _select_into(self, connection: sqlite3.Connection, statement: str, into: str) -> Rows:
+        """Make a table of MyDB."""
+        described = connection.execute(f"SELECT * FROM ({statement}) LIMIT 0").description
+        plain = [column[0].split(":")[0] for column in described]
         if twice := next((name for name in plain if plain.count(name) > 1), None):
             raise SqlFault(
                 "Column names in each table must be unique. "
                 f"Column name '{twice}' in table '{into}' is specified more than once."
             )
         connection.execute(f"CREATE TABLE mydb.{into} AS {statement}")
-        self.check_quota(connection, into)
-        return Rows([], [], connection.execute(f"SELECT COUNT(*) FROM mydb.{into}").fetchone()[0])
+        return Rows([], [], self._counts(connection, into)[into])
 
     def upload(
         self, mydb: Path, table: str, columns: list[str], rows: Iterable[list[str]], append: bool = False
     ) -> int:
-        """Put rows into a table of a MyDB, a new one unless `append`; its rows. Raises SqlFault."""
-        connection = sqlite3.connect(":memory:")
-        try:
-            connection.execute("ATTACH ? AS mydb", (str(mydb),))
-            with connection:
+        """Put rows into a table of a MyDB, a new one unless `append`; its number of rows. Raises SqlFault."""
+        with self._opened(":memory:", mydb) as connection:
+            if not append:
                 kinds = ", ".join(f'"{name}" INTEGER' for name in columns)
-                if not append:
-                    connection.execute(f"CREATE TABLE mydb.{table} ({kinds})")
-                marks = ", ".join("?" * len(columns))
-                connection.executemany(f"INSERT INTO mydb.{table} VALUES ({marks})", rows)
-                self.check_quota(connection, table)
-                return connection.execute(f"SELECT COUNT(*) FROM mydb.{table}").fetchone()[0]
-        except sqlite3.Error as fault:
-            raise SqlFault(reworded(str(fault))) from None
-        finally:
-            connection.close()
+                connection.execute(f"CREATE TABLE mydb.{table} ({kinds})")
+            marks = ", ".join("?" * len(columns))
+            connection.executemany(f"INSERT INTO mydb.{table} VALUES ({marks})", rows)
+            return self._counts(connection, table)[table]
 
     def tables(self, mydb: Path) -> dict[str, int]:
-        """Rows of every table of a MyDB."""
-        connection = sqlite3.connect(mydb)
-        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        counts = {name: connection.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0] for name in names}
-        connection.close()
-        return counts
+        """Number of rows of every table of a MyDB."""
+        with self._opened(":memory:", mydb) as connection:
+            return self._counts(connection)
 
-    def check_quota(self, connection: sqlite3.Connection, table: str) -> None:
-        """Raises SqlFault when MyDB holds more rows than it may."""
-        names = [
-            row[0] for row in connection.execute("SELECT name FROM mydb.sqlite_master WHERE type = 'table'")
-        ]
-        held = sum(connection.execute(f'SELECT COUNT(*) FROM mydb."{name}"').fetchone()[0] for name in names)
-        if held > self.quota:
-            raise SqlFault(QUOTA.format(table))
+    def _counts(self, connection: sqlite3.Connection, new: str = "") -> dict[str, int]:
+        """Number of rows of every table of MyDB. Raises SqlFault where the table `new` makes them exceed the quota."""
+        found = connection.execute("SELECT name FROM mydb.sqlite_master WHERE type = 'table'").fetchall()
+        counts = {
+            name: connection.execute(f'SELECT COUNT(*) FROM mydb."{name}"').fetchone()[0] for (name,) in found
+        }
+        if new and sum(counts.values()) > self.quota:
+            raise SqlFault(QUOTA.format(new))
+        return counts
 
 
 def translate(text: str) -> tuple[str, str | None]:
-    """A statement as SQLite takes it, and the MyDB table that it selects INTO."""
+    """A statement for SQLite, and the MyDB table that it selects INTO (None where there is none)."""
     bare = " ".join(re.sub(r"--[^\n]*|/\*.*?\*/", " ", text, flags=re.S).split()).rstrip("; ")
     if not re.match(r"(select|drop table)\b", bare, re.I):
         raise SqlFault(f"Incorrect syntax near '{bare.split(' ')[0]}'.")
@@ -143,7 +147,7 @@ def translate(text: str) -> tuple[str, str | None]:
 
 
 def reworded(message: str) -> str:
-    """SQLite's complaint in SQL Server's words."""
+    """SQLite's error message in SQL Server's words."""
     for pattern, words in _WORDS:
         if found := re.search(pattern, message):
             return words.format(found[1])
@@ -153,7 +157,7 @@ def reworded(message: str) -> str:
 
 
 def _authorise(action: int, first, second, place, trigger) -> int:
-    """Reading is free; writing is for MyDB."""
+    """Allow reading everywhere, and writing in MyDB only."""
     if action in _NEVER or (action in _WRITES and place not in ("mydb", "temp")):
         return sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_OK
@@ -167,14 +171,3 @@ def cell(value) -> str:
         return repr(value).replace("e", "E").removesuffix(".0")
     text = str(value)
     return f'"{text}"' if "," in text else text
-
-
-def as_csv(answer: Rows, first: str = "") -> str:
-    """An answer as CSV; a column's name that comes up again gets a number, as at SkyServer (z, z1)."""
-    names: list[str] = []
-    for name in answer.columns:
-        plain = name.split(":")[0]
-        seen = sum(other.rstrip("0123456789").lower() == plain.lower() for other in names)
-        names.append(f"{plain}{seen}" if plain.lower() in (other.lower() for other in names) else plain)
-    lines = [",".join(names), *(",".join(map(cell, row)) for row in answer.rows)]
-    return first + "\n".join(lines) + "\n"

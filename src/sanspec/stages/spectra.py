@@ -28,7 +28,7 @@ SOURCES = {"sas": Sas, "sparcl": Sparcl}
 
 FILES = options.files(
     "config",
-    catalogue="the query's result (.csv)",
+    catalogue="the catalogue (.csv)",
     out="folder of spectra (a link into acquire.store)",
     report="outcomes, reasons, bytes and times (.json)",
 )
