@@ -1,8 +1,7 @@
-"""A quick stellar continuum: a sum of E-MILES populations behind dust, for the lines of many spectra.
+"""A quick stellar continuum for emission lines of many spectra: a sum of E-MILES populations with dust.
 
-Where pPXF or FIREFLY have fitted a spectrum, their continuum is the one to use. This one serves the thousands
-of training spectra and files of a user's own: it is exact in resolution and redshift, coarse in velocity
-dispersion.
+Where pPXF or FIREFLY have fitted a spectrum, their continuum is better. This one serves the thousands of training
+spectra and a user's own files: it is exact in resolution and redshift, coarse in velocity dispersion.
 """
 
 from dataclasses import dataclass
@@ -19,14 +18,22 @@ from sanspec.spectra import grid
 from sanspec.stellar.library import Library
 from sanspec.stellar.lsf import smoothing
 
-FIRST, PIXELS = 35680, 3390  # of the common grid: 3698-8070 A at rest, vacuum
-AGES = (0.06, 0.2, 0.5, 1.0, 2.0, 5.0, 12.0)  # Gyr, the nearest of the library
-METALS = (-1.31, -0.4, 0.0, 0.22)  # [M/H], the nearest of the library
+FIRST, PIXELS = 35680, 3390  # of the common SDSS grid: 3698-8070 A, rest frame, vacuum
+AGES = (0.06, 0.2, 0.5, 1.0, 2.0, 5.0, 12.0)  # Gyr; the nearest of the library is taken
+METALS = (-1.31, -0.4, 0.0, 0.22)  # [M/H]; the nearest of the library is taken
 REDDENINGS = (0.0, 0.25, 0.6)  # E(B-V) [mag]
 VDISPS = (60.0, 120.0, 180.0, 250.0, 330.0)  # km/s
-MIDDLE = 1  # the first of them tried
-FURTHER = (3727.1, 3729.9, 3869.9, 4102.9, 4341.7, 5201.0, 5877.2)  # lines masked besides those measured [A]
-GAS_WIDTH = 450.0  # half width of what is masked about each line [km/s]
+MIDDLE = 1  # index in VDISPS of the first dispersion tried
+FURTHER = (
+    3727.1,
+    3729.9,
+    3869.9,
+    4102.9,
+    4341.7,
+    5201.0,
+    5877.2,
+)  # lines masked in addition to those measured [A]
+GAS_WIDTH = 450.0  # half width masked around each line [km/s]
 LEAST = 300  # good pixels below which nothing is fitted
 
 
@@ -56,8 +63,8 @@ def continuum(
 ) -> tuple[Float[np.ndarray, " pix"], float]:
     """Starlight of one spectrum on grid.WAVE (observed frame) and its velocity dispersion, one of VDISPS.
 
-    flux: any unit, NaN where unknown; ivar: 0 where masked. NaN where the spectrum has too few good pixels,
-    where z is not finite, and beyond the populations.
+    flux: any unit, NaN where unknown. ivar: 0 where masked. NaN where the spectrum has too few good pixels, where z is not
+    finite, and beyond the range of the populations.
     """
     nothing = np.full(grid.WAVE.size, np.nan), np.nan
     if not (np.isfinite(z) and z > -0.5):
@@ -87,7 +94,7 @@ def continuum(
 def interpolated(
     rows: Float[np.ndarray, "population log"], at: Float[np.ndarray, " place"]
 ) -> Float[np.ndarray, "population place"]:
-    """Rows at fractional places of their last axis."""
+    """Rows interpolated at fractional positions of their last axis."""
     left = np.minimum(at.astype(np.int64), rows.shape[1] - 2)
     part = at - left
     return rows[:, left] * (1 - part) + rows[:, left + 1] * part
@@ -98,7 +105,7 @@ def mixture(
     flux: Float[np.ndarray, " good"],
     weights: Float[np.ndarray, " good"],
 ) -> Float[np.ndarray, " column"]:
-    """Non-negative amounts of the columns that fit the flux best, by the compressed normal equations."""
+    """Non-negative coefficients of the columns that fit the flux best, by the compressed normal equations."""
     design = columns * weights
     normal = design @ design.T
     ridge = 1e-10 * np.trace(normal) / len(normal)
@@ -108,6 +115,6 @@ def mixture(
 
 
 def about_lines(rest: Float[np.ndarray, " pix"]) -> Bool[np.ndarray, " pix"]:
-    """Pixels (vacuum, rest frame) about emission lines."""
+    """Pixels (vacuum, rest frame) near emission lines."""
     lines = np.array([wave for line in EMISSION_LINES.values() for wave, _ in line.members] + list(FURTHER))
     return (np.abs(rest[:, None] / lines - 1) * C_KMS <= GAS_WIDTH).any(axis=1)

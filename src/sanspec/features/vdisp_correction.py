@@ -1,9 +1,8 @@
-"""Spectral indices freed of velocity dispersion: the form of Zheng et al. 2019, with coefficients of our own.
+"""Spectral indices corrected for velocity dispersion: the form of Zheng et al. 2019, with our own coefficients.
 
 x0 = p0 + p1 x^p2 + p3 s^p4 + p5 x^p6 s^p7, with x the index as measured, x0 without dispersion, s the
 velocity dispersion [km/s] (Zheng et al. 2019, ApJ 873, 63, as quoted by Doorenbos et al. 2024, eq. 5). The
-published coefficients are not ours to print: those here are fitted to E-MILES populations; a file of a user's
-takes their place.
+coefficients here are fitted to E-MILES populations; a user's file of published coefficients replaces them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,12 +23,12 @@ from sanspec.physics.lines import INDICES
 from sanspec.stellar.library import Library
 
 CORRECTED = ("mgb", "fe5270", "fe5335", "hbeta", "dn4000")
-SCALE = 100.0  # km/s: unit of the dispersion in the fit, so that no coefficient is tiny
+SCALE = 100.0  # unit of the dispersion in the fit [km/s], so that no coefficient is very small
 VDISPS = np.arange(0.0, 401.0, 25.0)  # km/s
 AGES, METALS = (0.2, 14.2), (-1.4, 0.3)  # Gyr and [M/H] of the populations fitted
-WAVES = (3700.0, 5600.0)  # Angstrom, air: all that the indices need
-LEAST = 0.05  # smaller indices have no part in the fit
-STARTS = 24  # of the fit
+WAVES = (3700.0, 5600.0)  # range that covers the indices [Angstrom, air]
+LEAST = 0.05  # smaller indices are left out of the fit
+STARTS = 24  # starting points of the fit
 _FIRST = np.array([0.0, 1.0, 1.0, 0.01, 2.0, 0.02, 1.0, 2.0])
 _SPREAD = np.array([0.1, 0.1, 0.1, 0.05, 0.5, 0.05, 0.4, 0.5])
 _LOW = np.array([-5.0, -5.0, 0.1, -5.0, 0.3, -5.0, -1.0, 0.3])
@@ -38,7 +37,7 @@ _HIGH = np.array([5.0, 5.0, 3.0, 5.0, 6.0, 5.0, 4.0, 6.0])
 
 @dataclass(frozen=True)
 class Correction:
-    """Coefficients of one index (s in km/s), the ranges where they hold, and where they come from."""
+    """Coefficients of one index (s in km/s), their ranges of validity and their source."""
 
     p: tuple[float, ...]
     x_range: tuple[float, float] = (0.0, np.inf)
@@ -61,7 +60,7 @@ def apply(
     error: Float[np.ndarray, " gal"] | None = None,
     vdisp_error: Float[np.ndarray, " gal"] | None = None,
 ) -> Measured:
-    """Indices freed of `vdisp` [km/s], with their errors and WARN bits.
+    """Indices corrected for `vdisp` [km/s], with their errors and WARN bits.
 
     x, error: the index as measured and its 1-sigma error (NaN: unknown). An index <= 0, or at a dispersion
     beyond that of the correction, keeps its measured value; it and those beyond the range of x get
@@ -133,10 +132,10 @@ def broadened(
 def fit(
     x: Float[np.ndarray, "vdisp ssp"], vdisps: Float[np.ndarray, " vdisp"], seed: int = 0
 ) -> tuple[Correction, dict]:
-    """Coefficients that take x back to its first row, that of no dispersion, by least squares.
+    """Coefficients that recover the first row of x, that without dispersion, by least squares.
 
-    Returns them with the quality of the fit: rms, and median, 95th percentile and greatest |relative
-    difference| with the median without any correction.
+    Returns them with the quality of the fit: rms, and median, 95th percentile and maximum |relative
+    difference|, and median and maximum without any correction.
     """
     truth = np.broadcast_to(x[0], x.shape)
     use = (x > LEAST) & (truth > LEAST) & (vdisps > 0)[:, None]
@@ -150,7 +149,7 @@ def fit(
 
 
 def best(x: np.ndarray, truth: np.ndarray, s: np.ndarray, seed: int) -> Float[np.ndarray, " eight"]:
-    """The best of several starts; s in units of SCALE."""
+    """Coefficients of the best of several fits; s in units of SCALE."""
     rng = np.random.default_rng(seed)
     logs, scale = (np.log(x), np.log(s)), 1 / np.maximum(truth, 0.3)
 
@@ -168,7 +167,7 @@ def best(x: np.ndarray, truth: np.ndarray, s: np.ndarray, seed: int) -> Float[np
 
 
 def _form(p: np.ndarray, log_x: np.ndarray, log_s: np.ndarray) -> np.ndarray:
-    """The form, of logarithms."""
+    """The corrected index from the logarithms of index and dispersion."""
     return (
         p[0]
         + p[1] * np.exp(p[2] * log_x)
@@ -178,7 +177,7 @@ def _form(p: np.ndarray, log_x: np.ndarray, log_s: np.ndarray) -> np.ndarray:
 
 
 def quality(correction: Correction, x: np.ndarray, truth: np.ndarray, vdisp: np.ndarray) -> dict:
-    """How well a correction takes `x`, measured at `vdisp` [km/s], back to `truth`."""
+    """How well a correction recovers `truth` from `x`, measured at `vdisp` [km/s]."""
     left, before = np.abs(correction(x, vdisp) / truth - 1), np.abs(x / truth - 1)
     return {
         "count": len(x),
@@ -214,17 +213,17 @@ def held_out(
 
 
 def as_json(corrections: Mapping[str, Correction]) -> dict:
-    """Corrections as JSON holds them."""
+    """Corrections in a form for JSON."""
     return {name: asdict(one) for name, one in corrections.items()}
 
 
 def from_json(content: Mapping[str, Any]) -> dict[str, Correction]:
-    """Corrections of a file that `as_json` filled."""
+    """Corrections from the content of a file made with `as_json`."""
     return {name: _from_json(content[name]) for name in content if name in CORRECTED}
 
 
 def _from_json(one: Mapping[str, Any]) -> Correction:
-    """One of them; JSON has no infinity, and null stands for it."""
+    """One correction; JSON has no infinity, which is written as null."""
     low, high = (np.inf if end is None else end for end in one["x_range"])
     vdisp_max = np.inf if one["vdisp_max"] is None else one["vdisp_max"]
     return Correction(tuple(one["p"]), (low, high), vdisp_max, one["source"])
@@ -233,7 +232,7 @@ def _from_json(one: Mapping[str, Any]) -> Correction:
 def read_published(path: Path) -> dict[str, Correction]:
     """Published coefficients from a user's YAML: index -> [p0 ... p7], velocity dispersion in km/s.
 
-    They are taken to hold for any index, and up to the dispersions that our own were fitted to.
+    They are applied to any value of an index, up to the maximum dispersion of our own fit.
     Raises SanspecError when the file is missing, not YAML, or holds anything but eight numbers for known
     indices.
     """
@@ -262,7 +261,7 @@ def read_published(path: Path) -> dict[str, Correction]:
 
 
 def _eight(values: Any) -> bool:
-    """Whether these are eight finite numbers."""
+    """Whether `values` are eight finite numbers."""
     numbers = isinstance(values, list) and all(
         isinstance(v, int | float) and not isinstance(v, bool) for v in values
     )

@@ -1,8 +1,8 @@
-"""What a population fit should find in a galaxy of the embedded sky: light-weighted truth inside the fibre.
+"""Expected results of a population fit to a galaxy of the simulated sky: light-weighted truth inside the fibre.
 
-The truth table holds both components' histories, dust and dispersions, and the fibre's dispersion, whose
-square is the light-weighted mean of theirs: so the share of the bulge in the fibre's light follows. Behind it
-light weights are those before dust, as both codes give them.
+The truth table holds histories, dust and dispersions of bulge and disk, and the dispersion in the fibre. The square of
+the latter is the light-weighted mean of the squares of the former, which gives the share of the bulge in the fibre's
+light. Light weights are those before dust, as both codes give them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,20 +15,20 @@ from sanspec.mock import stars
 from sanspec.mock.population import Population
 from sanspec.physics.dust import calzetti
 from sanspec.scores.metrics import finite
+from sanspec.stellar import agreement
+from sanspec.stellar.agreement import QUANTITIES
 from sanspec.stellar.library import Library
 
-QUANTITIES = ("log_age_light", "metal_light", "ebv_stars", "vdisp")
-V_BAND = (5070.0, 5950.0)  # vacuum [Angstrom]; where light is weighed, as in the fits
+V_BAND = (5070.0, 5950.0)  # vacuum [Angstrom]: band of the light weights, as in the fits
 K_V = float(calzetti(np.array([5500.0]))[0])  # A_V per E(B-V)
-ODD = ("defect",)  # columns that mark an object that is not what it seems
 
 
 def expected(truth: pd.DataFrame, library: Library) -> pd.DataFrame:
     """`specobjid` and, by the names of QUANTITIES, what a fit of the fibre's light should find.
 
     `log_age_linear` and `metal_linear` are logs of the light-weighted mean age and metallicity (FIREFLY's
-    averages); ebv_stars: light-weighted. NaN where a galaxy's two dispersions are too alike to tell its
-    components apart.
+    averages). ebv_stars: light-weighted. NaN where the two dispersions of a galaxy are too similar to separate its
+    components.
     """
     sky = stars.prepare(library)
     band = (V_BAND[0] < stars.WAVE) & (V_BAND[1] > stars.WAVE)
@@ -62,7 +62,7 @@ def _expected(row: Mapping, sky: stars.Stars, light: Float[np.ndarray, " model"]
 
 
 def bulge_share(row: Mapping) -> float:
-    """Share of the bulge in the fibre's light about 5200 A, behind dust, from the three dispersions; NaN if unknown."""
+    """Share of the bulge in the fibre's light near 5200 A, after dust, from the three dispersions; NaN if unknown."""
     bulge, disk, fibre = (row[name] ** 2 for name in ("bulge_vdisp", "disk_vdisp", "fibre_vdisp"))
     if abs(bulge - disk) < 0.05 * (bulge + disk):
         return row["bulge_fraction"] if row["bulge_fraction"] in (0.0, 1.0) else np.nan
@@ -72,7 +72,7 @@ def bulge_share(row: Mapping) -> float:
 def residuals(
     table: pd.DataFrame, truth: pd.DataFrame, linear: bool = False, error: str = "std"
 ) -> pd.DataFrame:
-    """Measured less expected and the stated error, `d_<x>` and `error_<x>`, of the observed spectra of a table.
+    """Measured minus expected and the stated error, `d_<x>` and `error_<x>`, for the observed spectra of a table.
 
     linear: the code averages ages and metallicities, not their logs; error: `std` of the bootstrap or `err`.
     """
@@ -88,19 +88,14 @@ def residuals(
 
 def scores(difference: Float[np.ndarray, " gal"], error: Float[np.ndarray, " gal"]) -> dict:
     """Bias (median), scatter (half the central 68.27 %), 68th percentile of |d|, coverage of the stated 1 sigma."""
-    known = np.isfinite(difference) & np.isfinite(error)
-    values = finite(difference)
-    if not len(values):
-        return {"count": 0}
-    low, high = np.quantile(values, [0.15865, 0.84135])
+    found = agreement.scores(difference, error, ())
+    if not found["count"]:
+        return found
     return {
-        "count": len(values),
-        "bias": float(np.median(values)),
-        "scatter": float(0.5 * (high - low)),
-        "abs_68": float(np.quantile(np.abs(values), 0.68)),
-        "with_errors": int(known.sum()),
-        "median_error": float(np.median(error[known])) if known.any() else np.nan,
-        "coverage": float(np.mean(np.abs(difference[known]) <= error[known])) if known.any() else np.nan,
+        "bias": found["median"],
+        "abs_68": float(np.quantile(np.abs(finite(difference)), 0.68)),
+        "coverage": found["within_errors"],
+        **{name: found[name] for name in ("count", "scatter", "with_errors", "median_error")},
     }
 
 

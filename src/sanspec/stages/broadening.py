@@ -1,4 +1,4 @@
-"""Fit what velocity dispersion does to indices, on population models: coefficients of a correction."""
+"""Fit the effect of velocity dispersion on spectral indices of population models: coefficients of a correction."""
 
 import logging
 
@@ -15,15 +15,17 @@ WORST_ERROR = (
     "maximum relative error of an index corrected for velocity dispersion, on population mixtures not fitted"
 )
 WORST = 0.05  # |relative error| after correction that the held-out test allows (Doorenbos et al. 2024, 4.2)
-Z_MIDDLE = 0.1  # redshift at which the resolution of the spectra is taken to the rest frame
-SDSS_FWHM = 2.76  # Angstrom: of the spectrograph, in the middle of its range (Vazdekis et al. 2012)
+Z_MIDDLE = 0.1  # redshift at which the resolution of the spectra is converted to the rest frame
+SDSS_FWHM = (
+    2.76  # resolution of the spectrograph in the middle of its range [Angstrom] (Vazdekis et al. 2012)
+)
 
 
 FILES = options.files("config templates", out="coefficients to write (.json)")
 
 
 def run(args) -> None:
-    """Fit, test on mixtures that were not fitted, take a user's coefficients in their place, write."""
+    """Fit, test on mixtures that were not fitted, replace by a user's coefficients where given, write."""
     settings = config.load(args.config)
     fwhm = resolution(settings.prepare)
     wave, flux = correction.spectra(open_library(args.templates))
@@ -33,7 +35,7 @@ def run(args) -> None:
     worst = max(result["relative_max"] for result in tested.values())
     if not worst <= WORST:
         raise SanspecError(
-            f"broadening: coefficients fitted to {args.templates} leave {worst:.1%} on mixtures not fitted; "
+            f"broadening: coefficients fitted to {args.templates} leave {worst:.1%} error on mixtures not fitted; "
             f"allowed: {WORST:.0%}; use the E-MILES library of `sanspec templates`"
         )
     chosen = {name: one for name, (one, _) in fitted.items()}
@@ -54,7 +56,7 @@ def run(args) -> None:
 
 
 def resolution(settings: config.Prepare) -> float:
-    """FWHM of the survey's smoothed spectra in the rest frame of its middle [Angstrom]."""
+    """FWHM of the smoothed spectra in the rest frame of the middle redshift [Angstrom]."""
     if settings.smoothing == "constant_fwhm":
         return settings.fwhm / (1 + Z_MIDDLE)
     total = (SDSS_FWHM**2 + (FWHM_PER_SIGMA * settings.sigma) ** 2) ** 0.5

@@ -1,4 +1,4 @@
-"""Fit a quick stellar continuum, for emission lines where no population fit stands."""
+"""Fit a quick stellar continuum, for emission lines of spectra without a population fit."""
 
 import logging
 from pathlib import Path

@@ -10,7 +10,6 @@ from sanspec.stellar import models, results
 
 log = logging.getLogger(__name__)
 
-
 FILES = options.files(out="table to write", models_out="fitted spectra to write (.h5)")
 
 
@@ -26,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
     """Join tables and models, rows in the order of (specobjid, kind)."""
     if len(args.tables) != len(args.models):
         raise SanspecError(
-            f"{len(args.tables)} tables but {len(args.models)} files of models: give one of each a shard"
+            f"{len(args.tables)} tables but {len(args.models)} files of models: give one of each per shard"
         )
     table = results.merge(args.tables)
     results.write(args.out, table, table.attrs["meta"])

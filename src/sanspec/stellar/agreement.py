@@ -1,4 +1,4 @@
-"""How well populations of predicted spectra agree with those of the observed ones: differences and their scores.
+"""Agreement of the populations of predicted spectra with those of the observed ones: differences and their scores.
 
 Differences are observed minus predicted, as in Doorenbos et al. 2024, section 5.5; their scatter is half the range of
 the central 68 %. Errors are those of both bootstraps in quadrature, and exist where both spectra have draws.
@@ -16,12 +16,7 @@ from sanspec.scores.numbers import Number
 from sanspec.stellar.results import pairs
 
 QUANTITIES = ("log_age_light", "metal_light", "ebv_stars", "vdisp")
-NEAR = {
-    "log_age_light": (0.1, 0.2),
-    "metal_light": (0.1, 0.2),
-    "ebv_stars": (0.05, 0.1),
-    "vdisp": (20.0, 40.0),
-}
+NEAR = dict(zip(QUANTITIES, ((0.1, 0.2), (0.1, 0.2), (0.05, 0.1), (20.0, 40.0))))  # limits on differences
 DEGENERATE = ("metal_light", "log_age_light", "ebv_stars")  # the axes of figure 10
 PAPER = {  # Doorenbos et al. 2024
     "metal_within_010_ppxf": "0.86 (section 5.4)",
@@ -41,7 +36,7 @@ PAPER = {  # Doorenbos et al. 2024
 
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per pair both of whose members were fitted: columns of both, `d_<x>` and `error_<x>` of QUANTITIES."""
+    """One row per pair with both spectra fitted: columns of both, `d_<x>` and `error_<x>` of QUANTITIES."""
     joined = pairs(table)
     unfit = (joined["warn_observed"] | joined["warn_predicted"]) & int(Warn.NOT_FITTED)
     joined = joined[unfit == 0].reset_index(drop=True)
@@ -55,10 +50,9 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
 def scores(
     difference: Float[np.ndarray, " gal"], error: Float[np.ndarray, " gal"], near: tuple[float, ...]
 ) -> dict:
-    """Mean, median, spread of differences; fractions within each of `near`, and within their own errors.
+    """Mean, median and spread of differences d; fractions within each of `near`, and within their own errors.
 
-    scatter: half the range of the central 68.27 %; sigma_mad: 1.4826 median |d - median|; median_abs: median
-    |d|.
+    scatter: half the range of the central 68.27 %. sigma_mad: 1.4826 median |d - median|. median_abs: median |d|.
     """
     values = finite(difference)
     if not len(values):
@@ -84,7 +78,7 @@ def scores(
 def summary(table: pd.DataFrame, morphology: pd.Series) -> dict:
     """Scores of every quantity for all pairs and for each class; for vdisp also those of the ratio.
 
-    table: as `differences` gives it; morphology: class by specobjid.
+    table: made by `differences`. morphology: class by specobjid.
     """
     kinds = morphology.reindex(table["specobjid"]).to_numpy()
     groups = {"all": np.ones(len(table), bool)} | {name: kinds == name for name in sorted(set(morphology))}
@@ -130,21 +124,16 @@ def headline(
     rows.append(("vdisp_ratio_scatter", ratio, "scatter", f"scatter of {text}", ""))
     return [
         Number(
-            f"{name}_{code}",
-            scores.get(key, np.nan),
-            f"{text} ({label})",
-            unit,
-            PAPER.get(f"{name}_{code}", ""),
+            f"{name}_{code}", own.get(key, np.nan), f"{text} ({label})", unit, PAPER.get(f"{name}_{code}", "")
         )
-        for name, scores, key, text, unit in rows
+        for name, own, key, text, unit in rows
     ]
 
 
 def degeneracy(table: pd.DataFrame) -> dict:
     """Covariance and correlation of the differences in [M/H], log age and E(B-V), and their first principal axis.
 
-    The angle is that of the axis in the plane of [M/H] (x) and log age (y) [deg, from x], of differences in
-    dex.
+    angle: of the axis in the plane of [M/H] (x) and log age (y), both in dex [deg from x].
     """
     columns = table[[f"d_{name}" for name in DEGENERATE]].to_numpy(float)
     columns = columns[np.isfinite(columns).all(axis=1)]

@@ -61,27 +61,13 @@ class TiedLines:
 
 # Wavelengths: NIST Ritz values in vacuum. Balmer decrement: case B, 1e4 K, 100 cm-3 (Storey & Hummer 1995). Doublets:
 # [O III] and [N II] Storey & Zeippen 2000, [O I] Osterbrock & Ferland 2006.
+# fmt: off
 GROUPS = (
-    TiedLines(
-        "h_beta",
-        "balmer",
-        (
-            ("h_alpha", 6564.632, 2.86),
-            ("h_beta", 4862.691, 1.0),
-            ("h_gamma", 4341.691, 0.468),
-            ("h_delta", 4102.899, 0.259),
-        ),
-    ),
-    TiedLines(
-        "h_epsilon",  # apart: they lie on deep stellar lines, where errors of the templates matter
-        "balmer",
-        (
-            ("h_epsilon", 3971.202, 1.0),
-            ("h_8", 3890.158, 0.660),
-            ("h_9", 3836.479, 0.460),
-            ("h_10", 3798.983, 0.333),
-        ),
-    ),
+    TiedLines("h_beta", "balmer", (("h_alpha", 6564.632, 2.86), ("h_beta", 4862.691, 1.0),
+                                   ("h_gamma", 4341.691, 0.468), ("h_delta", 4102.899, 0.259))),
+    # apart: they lie on deep stellar lines, where errors of the templates matter
+    TiedLines("h_epsilon", "balmer", (("h_epsilon", 3971.202, 1.0), ("h_8", 3890.158, 0.660),
+                                      ("h_9", 3836.479, 0.460), ("h_10", 3798.983, 0.333))),
     TiedLines("he_ii_4686", "balmer", (("he_ii_4686", 4687.015, 1.0),)),
     TiedLines("he_i_5876", "balmer", (("he_i_5876", 5877.243, 1.0),)),
     TiedLines("o_ii_3726", "forbidden", (("o_ii_3726", 3727.092, 1.0),)),
@@ -94,6 +80,7 @@ GROUPS = (
     TiedLines("s_ii_6716", "forbidden", (("s_ii_6716", 6718.295, 1.0),)),
     TiedLines("s_ii_6731", "forbidden", (("s_ii_6731", 6732.674, 1.0),)),
 )
+# fmt: on
 COMPONENTS = ("balmer", "forbidden")
 
 

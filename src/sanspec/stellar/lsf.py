@@ -1,4 +1,4 @@
-"""Spectra brought to a lower resolution and onto other bins in one exact linear step."""
+"""Spectra at a lower resolution and on other bins, in one exact linear step."""
 
 import numpy as np
 from jaxtyping import Float
@@ -15,9 +15,9 @@ def smoothing(
 ) -> csr_array:
     """Operator (out, in): mean over each output bin of a piecewise constant spectrum convolved with a Gaussian.
 
-    edges: ascending, one unit and frame; sigma: standard deviation at each output bin, same unit, 0 allowed.
-    The overlap integrals are closed forms, so that a constant stays constant and neither pixels nor the
-    Gaussian are sampled. Rows that reach beyond the input are 0.
+    edges: ascending, in one unit and frame. sigma: standard deviation at each output bin, same unit, 0 allowed. The
+    overlap integrals are closed forms, so that a constant stays constant and nothing is sampled. Rows that reach beyond
+    the input are 0.
     """
     sigma = np.maximum(sigma, 1e-9 * np.diff(edges_out))
     low, high = edges_out[:-1], edges_out[1:]

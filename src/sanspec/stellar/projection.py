@@ -1,10 +1,9 @@
-"""pPXF's own model with a faster way to its minimum: variable projection instead of finite differences.
+"""pPXF with a faster minimiser: variable projection instead of finite differences.
 
-pPXF (Cappellari 2023) solves for the weights of the templates at every trial of the few nonlinear parameters
-and takes derivatives by trying each parameter in turn. With the weights held, the derivative of the model is
-that of one combined spectrum for each kinematic component, known in closed form in Fourier space; Kaufman's
-(1975) projection then gives the Gauss-Newton step of the reduced problem. The design matrix, the linear
-solution and all outputs stay pPXF's.
+pPXF (Cappellari 2023) solves for the weights of the templates at every trial of the few nonlinear parameters and takes
+derivatives by finite differences in each parameter. At fixed weights the derivative of the model is that of one
+combined spectrum per kinematic component, known in closed form in Fourier space; Kaufman's (1975) projection then gives
+the Gauss-Newton step of the reduced problem. The design matrix, the linear solution and all outputs remain pPXF's.
 """
 
 import numpy as np
@@ -12,13 +11,13 @@ from jaxtyping import Float
 from ppxf.ppxf import losvd_rfft, ppxf, regularization
 from scipy import linalg, optimize
 
-TRIALS = 30  # Gauss-Newton steps at most
-DAMPINGS = 6  # dampings of one step before it is given up
+TRIALS = 30  # maximum number of Gauss-Newton steps
+DAMPINGS = 6  # maximum number of dampings of one step
 TOLERANCE = 1e-5  # relative fall of chi2 below which the minimum is reached
 
 
 class Projection(ppxf):
-    """`ppxf` (two moments a component, no polynomials, Calzetti-like `dust`) with `nonlinear_fit` replaced."""
+    """`ppxf` (two moments per component, no polynomials, a `dust` curve linear in A_V) with its own `nonlinear_fit`."""
 
     def nonlinear_fit(self, start0, bounds0, fixed0, tied0, clean):
         """Parameters at the minimum and their formal errors, both in pPXF's order and units (pixels)."""
@@ -38,12 +37,12 @@ class Projection(ppxf):
         return params, formal_errors(jacobian, params, low, high)
 
     def solve_linear(self, A, b, npoly):
-        """Non-negative weights: rows reduced by QR, then NNLS (Lawson & Hanson 1974); pPXF's result to rounding."""
+        """Non-negative weights by QR and NNLS (Lawson & Hanson 1974): pPXF's result to rounding."""
         reduced = linalg.qr(np.column_stack([A, b]), mode="r", overwrite_a=True, check_finite=False)[0]
         return optimize.nnls(reduced[: len(reduced.T), :-1], reduced[: len(reduced.T), -1])[0]
 
     def _descend(self, jacobian, error, params, low, high, damping) -> tuple:
-        """The first step, damped more and more, that lowers the penalised chi2; None where none does."""
+        """The first step, with increasing damping, that lowers the penalised chi2; None where none does."""
         for _ in range(DAMPINGS):
             step = bounded_step(jacobian, error, low - params, high - params, damping)
             trial = self._residual(params + step)
@@ -53,7 +52,7 @@ class Projection(ppxf):
         return None, error, damping
 
     def _residual(self, params: np.ndarray) -> Float[np.ndarray, " row"]:
-        """Whitened residuals at the best weights, below them those of regularisation; sets weights and matrix."""
+        """Whitened residuals at the best weights, followed by those of regularisation; sets weights and matrix."""
         return np.concatenate([self.linear_fit(params), -self.penalty @ self.weights])
 
     def _regularisation(self) -> Float[np.ndarray, "row template"]:
@@ -81,7 +80,7 @@ class Projection(ppxf):
 
 
 def derivatives(fit: ppxf, params: np.ndarray) -> Float[np.ndarray, "good par"]:
-    """Derivative of the whitened model with respect to every parameter [pixels; magnitudes], weights held."""
+    """Derivative of the whitened model with respect to every parameter [pixels; magnitudes] at fixed weights."""
     weights = fit.weights[: fit.ntemp]
     columns = []
     for c in range(fit.ncomp):
@@ -96,7 +95,7 @@ def derivatives(fit: ppxf, params: np.ndarray) -> Float[np.ndarray, "good par"]:
 def kinematic(
     fit: ppxf, params: np.ndarray, component: int, spectra: np.ndarray
 ) -> list[Float[np.ndarray, "pix column"]]:
-    """Derivatives with respect to V and sigma [pixels] of Fourier `spectra` of one component, behind its dust."""
+    """Derivatives with respect to V and sigma [pixels] of one component's Fourier `spectra`, dust included."""
     size = len(spectra)
     omega, sigma = np.linspace(0, np.pi, size), params[2 * component + 1]
     kernel = losvd_rfft(params, 1, fit.moments, size, fit.ncomp, fit.vsyst, 1, 0)[:, component, 0]
@@ -108,7 +107,7 @@ def kinematic(
 
 
 def attenuation(fit: ppxf, params: np.ndarray, component: int) -> Float[np.ndarray, " pix"]:
-    """Fraction of the light of one kinematic component that passes the dust before it."""
+    """Fraction of the light of one kinematic component that passes its dust."""
     first = np.flatnonzero(fit.component == component)[0]
     av = params[2 * fit.ncomp :]
     curves = [d["func"](fit.lam, a) for d, a in zip(fit.dust, av) if d["component"][first]]
@@ -121,7 +120,7 @@ def log_slopes(fit: ppxf) -> list[Float[np.ndarray, " pix"]]:
 
 
 def project(active: Float[np.ndarray, "row active"], columns: Float[np.ndarray, "good par"]) -> np.ndarray:
-    """Columns less what the active templates can take up (Kaufman 1975), below them the rows of regularisation."""
+    """Columns minus their projection on the active templates (Kaufman 1975), then the rows of regularisation."""
     padded = np.vstack([columns, np.zeros((len(active) - len(columns), columns.shape[1]))])
     if not active.shape[1]:
         return padded
@@ -132,7 +131,7 @@ def project(active: Float[np.ndarray, "row active"], columns: Float[np.ndarray, 
 def bounded_step(
     jacobian: np.ndarray, error: np.ndarray, low: np.ndarray, high: np.ndarray, damping: float
 ) -> Float[np.ndarray, " par"]:
-    """Least-squares step inside bounds; parameters without any effect stay."""
+    """Least-squares step within bounds; parameters without any effect do not move."""
     normal = jacobian.T @ jacobian
     scale = np.sqrt(np.diag(normal))
     free = scale > 1e-7 * max(scale.max(), 1e-30)

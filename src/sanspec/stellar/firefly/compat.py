@@ -28,13 +28,6 @@ METALS = {-1.30: -1.35}  # [Z/H] in the templates' files: [Z/H] that the release
 FIRST_MODE, RAMP = 20, 20  # number of Fourier modes removed, and of those over which the filter opens
 REACH = 3.0  # standard deviations at which its Gaussian is cut
 TRIED = 200  # values of E(B-V) compared with an attenuation
-QUANTITIES = {  # of the tables: the average, and what is added to its logarithm
-    "log_age_light": ("age_light", 9.0),
-    "log_age_mass": ("age_mass", 9.0),
-    "metal_light": ("metal_light", 0.0),
-    "metal_mass": ("metal_mass", 0.0),
-    "log_mass_formed": ("mass_formed", 0.0),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +90,11 @@ class CompatFit:
         flux[self.inside] = self.flux if draw is None else draw
         found = solve(replace(self.downgraded, flux=flux), self.settings)
         values, errors = {"ebv_stars": found.ebv}, {}
-        for name, (average, shift) in QUANTITIES.items():
-            interval = found.averages[average]
+        for average, interval in found.averages.items():
+            name = average if average.startswith("metal") else f"log_{average}"
             value, low, high = np.log10([interval.value, interval.low[0], interval.high[0]])
-            values[name], errors[name] = float(value + shift), float(0.5 * (high - low))
+            years = 9.0 if average.startswith("age") else 0.0  # from Gyr
+            values[name], errors[name] = float(value + years), float(0.5 * (high - low))
         values["log_mass_formed"] += np.log10(self.spectrum.norm)
         return Fitted(values, errors, found.model[self.inside], found.shares, found.chi2 / len(flux))
 
