@@ -63,8 +63,8 @@ def continuum(
 ) -> tuple[Float[np.ndarray, " pix"], float]:
     """Starlight of one spectrum on grid.WAVE (observed frame) and its velocity dispersion, one of VDISPS.
 
-    flux: any unit, NaN where unknown. ivar: 0 where masked. NaN where the spectrum has too few good pixels, where z is not
-    finite, and beyond the range of the populations.
+    flux: any unit, NaN where unknown. ivar: 0 where masked. NaN where the spectrum has too few good pixels, where z is
+    not finite, and beyond the range of the populations.
     """
     nothing = np.full(grid.WAVE.size, np.nan), np.nan
     if not (np.isfinite(z) and z > -0.5):
