@@ -1,5 +1,7 @@
 """The one reader of observed and predicted spectra, and the registry of predictors."""
 
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -7,9 +9,14 @@ import pytest
 
 import toy
 from sanspec import store
+from sanspec.classes import predictors
+from sanspec.config import Config
 from sanspec.errors import SanspecError, Warn
+from sanspec.features import dispersed
 from sanspec.products import members, samples
 from sanspec.products.members import PREDICTORS, Members, Predictor
+from sanspec.redshift import agreement
+from sanspec.scores import papertables, quality, validation
 from sanspec.spectra.grid import WAVE
 
 DRAWS = 4
@@ -143,3 +150,58 @@ def test_an_empty_split_is_refused_in_one_line(tmp_path):
 def test_names_of_the_registry_are_its_keys():
     assert all(name == predictor.name for name, predictor in PREDICTORS.items())
     assert members.OBSERVED not in PREDICTORS and set(samples.SPLITS) == {"train", "valid", "test"}
+
+
+# ------------------------------------------------------------------------- one registration, all tables
+
+
+TOY = Predictor("toy", "a toy predictor", "baselines", "toy/flux", "toy/z")
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """A predictor registered in one place."""
+    monkeypatch.setitem(PREDICTORS, "toy", TOY)
+
+
+@pytest.fixture
+def toy_run(run, registered, tmp_path):
+    """The toy sky with the products of that predictor."""
+    ids = run.sky.specobjid[run.sky.split == 2]
+    paths = SimpleNamespace(**vars(run))
+    paths.baselines, paths.redshifts = tmp_path / "baselines.h5", tmp_path / "redshift.ecsv"
+    paths.baselines.write_bytes(run.baselines.read_bytes())
+    flux, z = np.ones((len(ids), WAVE.size), np.float32), np.full(len(ids), 0.1)
+    with h5py.File(paths.baselines, "r+") as file, h5py.File(run.baselines) as old:
+        file["toy/flux"], file["toy/z"] = flux, z
+        file["rest_wave"], file["mean_rest"] = np.arange(3500.0, 9000.0), np.ones(5500)
+        assert old["specobjid"].shape == z.shape
+    store.write_table(paths.redshifts, store.read_table(run.redshifts).assign(z_toy=z))
+    return paths
+
+
+def test_a_registered_predictor_is_in_the_table_and_the_numbers_of_quality(toy_run):
+    table = quality.quality_table(opened(toy_run, redshifts=toy_run.redshifts), Config().quality, 0.02)
+    found = quality.summary(table.assign(morphology="spiral"))
+    assert {"delta_toy", "mse_toy", "mse_log_toy", "chi2_toy"} <= set(table)
+    assert {"mse_toy", "mse_predicted_over_toy", "mse_predicted_over_toy_error"} <= set(found["numbers"])
+    assert TOY.label in found["about"]["mse_toy"]["meaning"] and "toy" in found["missing"]
+
+
+def test_a_registered_predictor_is_among_the_redshift_scores(registered):
+    table = pd.DataFrame({f"z_{kind}": [0.1, 0.11, 0.12] for kind in agreement.kinds()} | {"z_spec": 0.1})
+    found = {one.name: one for one in agreement.numbers(agreement.scores(table))}
+    assert TOY.label in found["sigma_mad_toy"].meaning
+
+
+def test_a_registered_predictor_is_in_the_scores_of_draws_and_in_the_table_of_predictors(registered):
+    flux = np.ones((3, WAVE.size))
+    split = SimpleNamespace(fine=np.zeros(flux.shape), mask=flux > 0)
+    found = {one.name: one for one in validation.baselines(split, {"toy": flux})}
+    assert TOY.label in found["crps_toy"].meaning and found["mse_log_toy"].value == 0
+    scores = {"count": 3, "never": 0.6} | dict.fromkeys(predictors.SCORES, 0.5)
+    one = {"indices": {name: {"pearson": 0.7} for name in dispersed.SHOWN}, "active": scores}
+    table = papertables.predictors({"predicted": one, "toy": one}, {"svm": {}, "image_classifier": {}})
+    assert table.set_index("predictor").loc[TOY.label, "rho_mgb"] == 0.7
+    numbers = {number.name: number for number in predictors.numbers({"predicted": one, "toy": one})}
+    assert TOY.label in numbers["compared_rho_mgb_toy"].meaning

@@ -1,42 +1,35 @@
 """Tables 1 and 2 of Doorenbos et al. 2024 from our own products, as frames and as LaTeX."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
-from sanspec.features import lick
-from sanspec.physics.lines import INDICES, Band
+from sanspec.physics.lines import INDICES, Band, Index
+from sanspec.products.members import PREDICTORS
 
 TABLES = {
     "table1": "definitions of the indices",
     "table2": "confusion matrix of passive, star-forming, active",
     "table_budget": "scores of the active class under the error budget of the lines",
-    "table_predictors": "indices and active galaxies by predictor, baselines beside",
+    "table_predictors": "indices and active galaxies by predictor, with the baselines",
 }
 PAPER_SCORES = {
     "accuracy": (0.818, 0.011),
     "precision": (0.725, 0.016),
     "recall": (0.736, 0.018),
 }  # section 5.7
-PREDICTORS = {
-    "predicted": "best draw",
-    "predicted_mean": "mean of the draws",
-    "nearest_image": "nearest image",
-    "nearest_colour": "nearest in colours",
-    "nearest_contrastive": "nearest in contrastive space",
-    "regression": "regression",
-    "svm": "support vectors, photometry",
-    "image_classifier": "image classifier",
-    "never": "never active",
-}
-RHO = ("mgb", "fe5270", "fe5335", "mgfe", "hbeta", "dn4000")
 ACTIVE = ("count", "unknown", "accuracy", "precision", "recall", "balanced_accuracy", "mcc")
 PAPER_MATRIX = ((359, 33, 72), (23, 448, 68), (45, 88, 370))  # Doorenbos et al. 2024, table 2
 
 
-def indices() -> pd.DataFrame:
-    """Table 1, of all indices measured: windows [Angstrom, air], unit, reference."""
+def index_definitions(lick: Iterable[Index]) -> pd.DataFrame:
+    """Table 1, of the breaks and the Lick indices given: windows [Angstrom, air], unit, reference."""
+
+    def written(band: Band | None) -> str:
+        return "" if band is None else f"{band[0]:.3f}-{band[1]:.3f}"
+
     rows = [
         {
             "index": index.name,
@@ -47,14 +40,9 @@ def indices() -> pd.DataFrame:
             "reference": index.source,
             "frame": "air",
         }
-        for index in (*INDICES.values(), *lick.definitions().values())
+        for index in (*INDICES.values(), *lick)
     ]
     return pd.DataFrame(rows)
-
-
-def written(band: Band | None) -> str:
-    """A window as the paper prints it; empty for none."""
-    return "" if band is None else f"{band[0]:.3f}-{band[1]:.3f}"
 
 
 def confusion(found: Mapping) -> pd.DataFrame:
@@ -93,55 +81,49 @@ def budget(found: Mapping) -> pd.DataFrame:
 
 
 def predictors(compared: Mapping, agn: Mapping) -> pd.DataFrame:
-    """Coefficients of the indices and scores of the active class, one row a predictor; NaN where it has none.
+    """Coefficients of the indices and scores of the active class, one row per predictor; NaN where it has none.
 
-    compared: of the stage `compare`; agn: of the stage `agn`. `never` is the score of calling none active, of
-    the galaxies of the first row.
+    compared: of the stage `compare`; agn: of the stage `agn`, whose two methods predict no spectrum. The last row is
+    that of calling no galaxy active.
     """
-    first = compared["predicted"]["active"]
-    never = {"count": first["count"], "unknown": 0, "accuracy": first["never"], "recall": 0.0}
+    first = compared["predicted"]
+    active = first["active"]
+    labels = {name: how.label for name, how in PREDICTORS.items() if how.indices} | {
+        "svm": "support vectors, photometry",
+        "image_classifier": "image classifier",
+        "never": "never active",
+    }
+    never = {"count": active["count"], "unknown": 0, "accuracy": active["never"], "recall": 0.0}
     rows = []
-    for name, label in PREDICTORS.items():
+    for name, label in labels.items():
         found = compared.get(name, {})
         scores = found.get("active") or agn.get(name) or never | {"balanced_accuracy": 0.5}
-        rhos = {f"rho_{key}": found.get("indices", {}).get(key, {}).get("pearson") for key in RHO}
+        rhos = {
+            f"rho_{key}": found.get("indices", {}).get(key, {}).get("pearson") for key in first["indices"]
+        }
         rows.append({"predictor": label} | rhos | {f"agn_{key}": scores.get(key) for key in ACTIVE})
     table = pd.DataFrame(rows)
-    numbers = table.columns[1:]
-    return table.astype(dict.fromkeys(numbers, float))
+    return table.astype(dict.fromkeys(table.columns[1:], float))
 
 
 def latex(table: pd.DataFrame, caption: str) -> str:
     """A table in LaTeX, without any package: columns of text left, of numbers right."""
-    shape = "".join("l" if kind == "O" or kind == "U" else "r" for kind in map(kind_of, table.dtypes))
+
+    def row(values: Iterable) -> str:
+        return " & ".join(escaped(str(value)) for value in values) + r" \\"
+
+    def escaped(text: str) -> str:
+        return text.replace("_", r"\_").replace("&", r"\&").replace("%", r"\%")
+
+    shape = "".join("r" if is_numeric_dtype(kind) else "l" for kind in table.dtypes)
     lines = [
         r"\begin{table}",
         rf"\caption{{{escaped(caption)}}}",
         rf"\begin{{tabular}}{{{shape}}}",
         r"\hline",
     ]
-    lines += [
-        row(table.columns),
-        r"\hline",
-        *(row(values) for values in plain(table).itertuples(index=False)),
-        r"\hline",
-    ]
+    lines += [row(table.columns), r"\hline", *map(row, plain(table).itertuples(index=False)), r"\hline"]
     return "\n".join([*lines, r"\end{tabular}", r"\end{table}"]) + "\n"
-
-
-def kind_of(dtype) -> str:
-    """O for text, else the letter of a numpy type."""
-    return "O" if not isinstance(dtype, np.dtype) else dtype.kind
-
-
-def row(values: Sequence) -> str:
-    """One line of a LaTeX table."""
-    return " & ".join(escaped(str(value)) for value in values) + r" \\"
-
-
-def escaped(text: str) -> str:
-    """Text with LaTeX's own characters made harmless."""
-    return text.replace("_", r"\_").replace("&", r"\&").replace("%", r"\%")
 
 
 def aligned(table: pd.DataFrame, caption: str) -> str:
@@ -152,8 +134,7 @@ def aligned(table: pd.DataFrame, caption: str) -> str:
 def plain(table: pd.DataFrame) -> pd.DataFrame:
     """The table with its floating numbers as text: three decimals, none where all are whole, a dash for NaN."""
     result = table.copy()
-    for name in table.columns[[kind_of(dtype) == "f" for dtype in table.dtypes]]:
-        values = table[name]
+    for name, values in table.select_dtypes("floating").items():
         decimals = 0 if (values.dropna() % 1 == 0).all() else 3
         result[name] = [f"{value:.{decimals}f}" if np.isfinite(value) else "-" for value in values]
     return result

@@ -7,6 +7,7 @@ import pandas as pd
 
 from sanspec import config, options, store
 from sanspec.errors import SanspecError
+from sanspec.features import lick
 from sanspec.scores import papertables
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,9 @@ def run(args) -> None:
 def made(args) -> tuple[pd.DataFrame, str]:
     """The table and what it shows."""
     if args.name == "table1":
-        return papertables.indices(), "Indices: windows in Angstrom, rest frame, air."
+        return papertables.index_definitions(
+            lick.definitions().values()
+        ), "Indices: windows in Angstrom, rest frame, air."
     if args.name == "table_predictors":
         return compared(args)
     if args.classes is None:
