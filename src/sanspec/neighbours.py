@@ -1,13 +1,13 @@
-"""Baselines by neighbours: images and colours to compare, the nearest of many, the mean training spectrum."""
+"""Baselines without a network: the training galaxy nearest in image or colours, and the mean training spectrum."""
 
 from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float
 
-from sanspec.spectra import grid, preparing
+from sanspec.spectra import grid
 
-FINALISTS = 5  # nearest by single-precision products, among which the exact distance decides
+FINALISTS = 5  # nearest vectors by single-precision products, among which the exact distance decides
 APERTURE = 12.0  # radius [pixel] in which colours are measured
 REST_WAVE = np.arange(3400.0, 8200.0)  # of the mean spectrum [Angstrom, vacuum]
 REST_WAVE.setflags(write=False)
@@ -19,7 +19,7 @@ def standardise(
     mean: Float[np.ndarray, " band"],
     std: Float[np.ndarray, " band"],
 ) -> Float[np.ndarray, "gal value"]:
-    """Images as flat vectors of (asinh(image / softening) - mean) / std, each band by its own three numbers.
+    """Images as flat vectors of (asinh(image / softening) - mean) / std, with those three numbers per band.
 
     images: nanomaggies; pixels that are not finite become 0, the mean.
     """
@@ -48,10 +48,10 @@ def colours(
 def nearest(
     queries: Float[np.ndarray, "query value"], blocks: Iterable[Float[np.ndarray, "_ value"]]
 ) -> tuple[np.ndarray, Float[np.ndarray, " query"]]:
-    """Position, counted through all blocks, of the vector nearest to every query in L2, and its distance.
+    """Position, counted over all blocks, of the vector nearest to every query in L2, and its distance.
 
-    Products in single precision choose five finalists of every block; their distances are then computed
-    exactly. The first of equal distances wins. Raises ValueError when there is no vector at all.
+    Products in single precision select five vectors of every block, whose distances are then computed exactly. The
+    first of equal distances is taken. Raises ValueError if there is no vector.
     """
     best = np.full(len(queries), np.inf)
     chosen = np.full(len(queries), -1)
@@ -82,23 +82,18 @@ def _nearest_of_block(queries: np.ndarray, block: np.ndarray) -> tuple[np.ndarra
 
 
 class MeanSpectrum:
-    """Running mean of rest-frame spectra on REST_WAVE, flux conserved in the rebinning."""
+    """Running mean of rest-frame spectra, resampled to REST_WAVE with flux conservation."""
 
     def __init__(self):
         self.total = np.zeros(len(REST_WAVE))
         self.count = np.zeros(len(REST_WAVE), dtype=np.int64)
 
     def add(self, flux: Float[np.ndarray, "gal pix"], z: Float[np.ndarray, " gal"]) -> None:
-        """Spectra on the product grid, observed frame, NaN where masked."""
+        """Add spectra on the product grid, observed frame, NaN where masked."""
         rest = grid.rest_frame(flux, z, REST_WAVE)
         self.total += np.nansum(rest, axis=0)
         self.count += np.isfinite(rest).sum(axis=0)
 
     def value(self) -> Float[np.ndarray, " rest"]:
-        """The mean so far; NaN where no spectrum reaches."""
+        """The mean; NaN where no spectrum reaches."""
         return np.where(self.count > 0, self.total / np.maximum(self.count, 1), np.nan)
-
-
-def fill_gaps(flux: Float[np.ndarray, "gal pix"]) -> Float[np.ndarray, "gal pix"]:
-    """NaN pixels interpolated linearly along each spectrum, ends held; one without a value stays NaN."""
-    return preparing.fill_gaps(flux, np.isfinite(flux))

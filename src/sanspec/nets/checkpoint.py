@@ -4,8 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sanspec.errors import SanspecError
 from sanspec.nets.build import fill, read_tensors, write_tensors
@@ -28,48 +27,39 @@ class Progress:
     valid: list[dict] = field(default_factory=list)
 
 
-def write(
-    path: Path,
-    model: nn.Module,
-    average: nn.Module,
-    best: dict[str, Tensor],
-    optimiser: torch.optim.Optimizer,
-    progress: Progress,
-    identity: dict,
-) -> None:
-    """Write the whole state atomically."""
+def write(path: Path, trainer) -> None:
+    """Write the whole state of a `loop.Trainer` atomically."""
+    model, average = trainer.model.state_dict(), trainer.average.model.state_dict()
+    progress = trainer.progress
     progress.pending = [(step, float(loss), float(norm)) for step, loss, norm in progress.pending]
-    groups = {"model": model.state_dict(), "average": average.state_dict(), "best": best}
+    groups = {"model": model, "average": average, "best": trainer.best}
+    for number, moments in trainer.optimiser.state_dict()["state"].items():
+        groups[f"optimiser.{number}"] = moments
     tensors = {f"{group}.{name}": tensor for group, held in groups.items() for name, tensor in held.items()}
-    for number, held in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in held.items()}
-    write_tensors(path, tensors, {"identity": identity, "progress": asdict(progress)})
+    write_tensors(path, tensors, {"identity": trainer.identity, "progress": asdict(progress)})
 
 
-def read(
-    path: Path, model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, identity: dict
-) -> tuple[dict[str, Tensor], Progress]:
-    """Restore networks and optimiser from a stored state; return the best weights so far and the progress.
+def read(path: Path, trainer) -> None:
+    """Restore the state of a `loop.Trainer`.
 
     Raises SanspecError when the state is damaged, or of other settings or data.
     """
     tensors, header = read_tensors(path)
-    _refuse_another(path, header.get("identity", {}), identity)
+    _refuse_another(path, header.get("identity", {}), trainer.identity)
     groups: dict[str, dict] = {"model": {}, "average": {}, "best": {}, "optimiser": {}}
     for name, tensor in tensors.items():
         group, rest = name.split(".", 1)
         groups[group][rest] = tensor
-    fill(model, groups["model"], path)
-    fill(average, groups["average"], path)
+    fill(trainer.model, groups["model"], path)
+    fill(trainer.average.model, groups["average"], path)
     moments: dict[int, dict[str, Tensor]] = {}  # by the number of the weight they belong to
     for name, tensor in groups["optimiser"].items():
         number, key = name.split(".", 1)
         moments.setdefault(int(number), {})[key] = tensor
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
-    device = next(model.parameters()).device
-    best = {name: tensor.to(device) for name, tensor in groups["best"].items()}
+    trainer.optimiser.load_state_dict(trainer.optimiser.state_dict() | {"state": moments})
+    trainer.best = {name: tensor.to(trainer.device) for name, tensor in groups["best"].items()}
     held = header["progress"]
-    return best, Progress(**held | {"pending": list(map(tuple, held["pending"]))})
+    trainer.progress = Progress(**held | {"pending": list(map(tuple, held["pending"]))})
 
 
 def _refuse_another(path: Path, held: dict, wanted: dict) -> None:

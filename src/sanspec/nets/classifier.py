@@ -25,6 +25,12 @@ class Classifier(nn.Module):
     def forward(self, galaxies: Galaxies) -> Float[Tensor, " gal"]:
         return self.head(self.encoder(galaxies)[1])[:, 0]
 
+    @torch.inference_mode()
+    def probability(self, galaxies: Galaxies) -> Float[Tensor, " gal"]:
+        """Probability of an active nucleus, per galaxy."""
+        rows = torch.arange(len(galaxies)).split(BATCH)
+        return torch.cat([torch.sigmoid(self(galaxies.take(part))) for part in rows])
+
 
 def fit(
     galaxies: Galaxies, active: Bool[Tensor, " gal"], statistics: dict, settings: Agn, train: Train
@@ -54,10 +60,3 @@ def fit(
         optimiser.step()
         average.update(model, step)
     return average.model
-
-
-@torch.inference_mode()
-def probability(model: Classifier, galaxies: Galaxies) -> Float[Tensor, " gal"]:
-    """Probability of an active nucleus, per galaxy."""
-    rows = torch.arange(len(galaxies)).split(BATCH)
-    return torch.cat([torch.sigmoid(model(galaxies.take(part))) for part in rows])

@@ -56,12 +56,14 @@ def exclusive(path: Path) -> Iterator[str | None]:
 
 
 @contextlib.contextmanager
-def lease(device: str) -> Iterator[str]:
+def lease(device: str, gpus: int | None = None) -> Iterator[str]:
     """The torch device to use for `auto`, `cpu` or `cuda`: "cpu", or "cuda" with only the leased device visible.
 
+    gpus: number granted by the workflow; with 0 the device is the CPU.
     `auto` is the CPU if no device is offered. If every offered device is taken it is an error, because a training that
     silently falls back to the CPU takes a hundred times longer. Raises SanspecError.
     """
+    device = "cpu" if gpus == 0 else device
     names, visible = [] if device == "cpu" else pool(), os.environ.get("CUDA_VISIBLE_DEVICES")
     if not names and device == "cuda":
         raise SanspecError(
@@ -99,8 +101,3 @@ def arguments(parser) -> None:
     )
     parser.add_argument("--gpus", type=int, help="GPUs granted by the workflow; 0: the CPU")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-
-
-def wanted(args) -> str:
-    """The device that those options ask for."""
-    return "cpu" if args.gpus == 0 else args.device

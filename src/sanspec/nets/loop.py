@@ -108,7 +108,7 @@ class Trainer:
         self.optimiser = optimiser_of(self.model, self.settings)
         self.best = self.average.copied()
         self.valid = [valid.take(rows) for rows in torch.arange(len(valid)).split(VALID_BATCH)]
-        self.progress = Progress()
+        self.progress, self.writer = Progress(), None
 
     @property
     def metric(self) -> str:
@@ -120,14 +120,15 @@ class Trainer:
 
         state: file to resume from and to write checkpoints to. writer: of TensorBoard.
         """
+        self.writer = writer
         if state is not None and state.exists():
             self.restore(state)
         with on_sigterm() as stop:
-            self._loop(state, writer, stop)
+            self._loop(state, stop)
         self.average.model.load_state_dict(self.best)
         return self.average.model
 
-    def _loop(self, state: Path | None, writer, stop: list) -> None:
+    def _loop(self, state: Path | None, stop: list) -> None:
         progress, saved = self.progress, time.monotonic()
         start = time.monotonic() - progress.seconds
         bar = tqdm(
@@ -144,19 +145,21 @@ class Trainer:
             progress.seconds = time.monotonic() - start
             bar.update()
             if progress.step % self.train.log_every == 0:
-                self.record(writer)
+                self.record()
             if progress.step % self.train.valid_every == 0 or progress.step == self.settings.steps:
-                self.validate(writer)
+                self.validate()
             stopping = bool(parallel.mean(torch.tensor(float(bool(stop)))) > 0)  # on any rank
             if state is not None and (stopping or time.monotonic() - saved > self.train.checkpoint):
                 self.store(state)
                 saved = time.monotonic()
             if stopping:
-                rest = "resume with the same command" if state else "no state to resume from was asked for"
+                rest = (
+                    "resume with the same command" if state else "no --state was given from which to resume"
+                )
                 log.warning("%s: SIGTERM at step %d; %s", self.name, progress.step, rest)
                 raise SystemExit(TERMINATED)
         bar.close()
-        self.record(writer)
+        self.record()
 
     def step(self, step: int) -> None:
         """One step of the optimiser."""
@@ -207,7 +210,7 @@ class Trainer:
         rate = f"train.{self.name}.rate={self.settings.rate:g}"
         return f"its batch (specobjid {ids[0]} and {len(ids) - 1} more) is finite: diverged; lower {rate}"
 
-    def record(self, writer) -> None:
+    def record(self) -> None:
         """Add the means since the last record to the learning curve and to TensorBoard."""
         if not self.progress.pending:
             return
@@ -222,9 +225,9 @@ class Trainer:
         self.progress.pending.clear()
         for key, value in point.items():
             self.progress.curve[key].append(value)
-        _to_tensorboard(writer, "train", point)
+        self._plot("train", point)
 
-    def validate(self, writer) -> None:
+    def validate(self) -> None:
         """Score the averaged weights on the validation galaxies; keep the weights with the best metric.
 
         Raises SanspecError when the chosen metric is none of the scores.
@@ -239,7 +242,7 @@ class Trainer:
         value = -value if self.settings.metric.startswith("-") else value
         point = {"step": progress.step, **scores}
         progress.valid.append(point)
-        _to_tensorboard(writer, "valid", point)
+        self._plot("valid", point)
         progress.waited += 1
         if value < progress.best_value or progress.best_step < 0:
             progress.best_value, progress.best_step, progress.waited = value, progress.step, 0
@@ -263,19 +266,15 @@ class Trainer:
         """Write all that a resumed training needs; the first process writes."""
         self.guard()
         if parallel.rank() == 0:
-            held = self.model, self.average.model, self.best, self.optimiser
-            checkpoint.write(path, *held, self.progress, self.identity)
+            checkpoint.write(path, self)
 
     def restore(self, path: Path) -> None:
         """Continue from a stored state. Raises SanspecError if it is of other settings or data."""
-        held = self.model, self.average.model, self.optimiser
-        self.best, self.progress = checkpoint.read(path, *held, self.identity)
+        checkpoint.read(path, self)
         log.info("%s: resumed at step %d", self.name, self.progress.step)
 
-
-def _to_tensorboard(writer, group: str, point: dict) -> None:
-    """Write one point of each curve."""
-    if writer is not None:
+    def _plot(self, group: str, point: dict) -> None:
+        """Write one point of each curve to TensorBoard."""
         for key, value in point.items():
-            if key != "step":
-                writer.add_scalar(f"{group}/{key}", value, point["step"])
+            if self.writer is not None and key != "step":
+                self.writer.add_scalar(f"{group}/{key}", value, point["step"])

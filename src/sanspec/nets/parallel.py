@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import torch
 from jaxtyping import Shaped
 from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 from sanspec.errors import SanspecError
@@ -116,19 +117,6 @@ class _Gather(torch.autograd.Function):
         return rows(gradient)
 
 
-class _Mean(torch.autograd.Function):
-    """Mean over ranks, of a tensor and of its gradient."""
-
-    @staticmethod
-    def forward(ctx, own: Tensor) -> Tensor:
-        return mean(own)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        """Mean over ranks of the gradients."""
-        return mean(gradient)
-
-
 def gather(own: Shaped[Tensor, "own ..."]) -> Shaped[Tensor, "all ..."]:
     """The rows of all ranks, with gradient: a contrastive loss takes every galaxy of the batch as a negative."""
     return own if ranks() == 1 else _Gather.apply(own)
@@ -145,8 +133,8 @@ class SharedNorm(nn.modules.batchnorm._BatchNorm):
             return super().forward(input)
         axes, column = [0, *range(2, input.ndim)], (None, slice(None), *(None,) * (input.ndim - 2))
         x = input.float()
-        average = _Mean.apply(x.mean(axes))
-        variance = _Mean.apply((x - average[column]).square().mean(axes))
+        average = all_reduce(x.mean(axes)) / ranks()
+        variance = all_reduce((x - average[column]).square().mean(axes)) / ranks()
         self._track(average.detach(), variance.detach(), ranks() * input.numel() // input.shape[1])
         scaled = (x - average[column]) * (variance + self.eps).rsqrt()[column]
         return (scaled * self.weight[column] + self.bias[column]).to(input.dtype)

@@ -19,16 +19,16 @@ def measured(
     log_flux: natural log, gaps filled; wave: vacuum Angstrom, observed frame, evenly spaced.
     """
     flux, rest = log_flux.float().exp(), wave.float() / (1 + z[:, None])
-    blue, red = (_mean(flux * rest.square(), rest, band) for band in BREAK)
-    sides = sum(_mean(flux, rest, side) for side in SIDES) / 2
-    excess = _mean(flux, rest, LINE) / sides.clamp(min=1e-6) - 1
+    pixel = rest[:, 1:2] - rest[:, :1]
+
+    def mean(values: Tensor, band: tuple[float, float]) -> Tensor:
+        """Over a rest-frame band, each pixel weighted by its overlap; 0 where the spectrum does not reach."""
+        upper, lower = (rest + pixel / 2).clamp(max=band[1]), (rest - pixel / 2).clamp(min=band[0])
+        share = ((upper - lower) / pixel).clamp(min=0)
+        return (values * share).sum(1) / share.sum(1).clamp(min=1e-6)
+
+    blue, red = (mean(flux * rest.square(), band) for band in BREAK)
+    sides = sum(mean(flux, side) for side in SIDES) / 2
+    excess = mean(flux, LINE) / sides.clamp(min=1e-6) - 1
     width = excess * (LINE[1] - LINE[0])
     return torch.stack([z, red / blue.clamp(min=1e-6), (width / SOFTENING).asinh()], 1)
-
-
-def _mean(flux: Tensor, rest: Tensor, band: tuple[float, float]) -> Float[Tensor, " gal"]:
-    """Mean over a rest-frame band, each pixel weighted by its overlap; 0 where the spectrum does not reach."""
-    pixel = rest[:, 1:2] - rest[:, :1]
-    upper, lower = (rest + pixel / 2).clamp(max=band[1]), (rest - pixel / 2).clamp(min=band[0])
-    share = ((upper - lower) / pixel).clamp(min=0)
-    return (flux * share).sum(1) / share.sum(1).clamp(min=1e-6)

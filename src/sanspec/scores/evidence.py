@@ -10,9 +10,9 @@ from scipy.spatial import cKDTree
 from speclite import filters
 from tqdm import tqdm
 
-from sanspec import neighbours
 from sanspec.config import Prepare
 from sanspec.products import samples
+from sanspec.spectra import preparing
 from sanspec.store import arrays
 
 BLOCK = 1024
@@ -58,7 +58,7 @@ def r_magnitude(
 
     NaN for a spectrum without a good pixel or with no positive flux in r.
     """
-    whole = np.nan_to_num(neighbours.fill_gaps(flux), nan=0.0)
+    whole = np.nan_to_num(preparing.fill_gaps(flux, np.isfinite(flux)), nan=0.0)
     maggies = filters.load_filter("sdss2010-r").get_ab_maggies(whole * FLUX_UNIT, wave * u.AA)
     return -2.5 * np.log10(np.where(maggies > 0, maggies, np.nan))
 

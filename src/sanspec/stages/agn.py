@@ -112,7 +112,7 @@ def by_image(
             stamps[ascending] = samples.take(file["images"], places[ascending])
             groups.append(data.galaxies(ids, stamps, settings.train.crop))
     model = classifier.fit(groups[0], torch.from_numpy(active), statistics, settings.agn, settings.train)
-    return (classifier.probability(model, groups[1]) > 0.5).numpy().astype(float)
+    return (model.probability(groups[1]) > 0.5).numpy().astype(float)
 
 
 def score(table: pd.DataFrame, method: str) -> dict:

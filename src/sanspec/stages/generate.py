@@ -36,7 +36,7 @@ def arguments(parser) -> None:
 def run(args) -> None:
     """Lease a device, draw, write."""
     settings = config.load(args.config)
-    with lease.lease(lease.wanted(args)) as device:
+    with lease.lease(args.device, args.gpus) as device:
         _generate(args, settings, device)
 
 

@@ -66,7 +66,7 @@ def run(args) -> None:
 
         parallel.relaunch(args.gpus)
     first = _rank("RANK") == 0
-    with lease.lease(lease.wanted(args)) as device, _alone(args.state if first else None):
+    with lease.lease(args.device, args.gpus) as device, _alone(args.state if first else None):
         _train(args, settings, device)
     if args.state is not None and first:
         shutil.rmtree(args.state, ignore_errors=True)

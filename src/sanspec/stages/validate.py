@@ -39,7 +39,7 @@ def run(args) -> None:
     settings = config.load(args.config)
     members = Members(args.spectra, args.predicted, args.baselines)
     drawn = members.draws()
-    with lease.lease(lease.wanted(args)) as device:
+    with lease.lease(args.device, args.gpus) as device:
         test = read(args, settings, members, drawn, device)
         valid = Members(args.spectra, args.valid, split="valid")
         valid = read(args, settings, valid, valid.draws(), device)
