@@ -138,7 +138,7 @@ def test_the_manifest_follows_the_catalogue(url, rows):
         catalogue.replace_catalogue(engine, [rows[rows["specObjID"] != listed[5].specobjid]])
         assert manifest.list_downloads(engine) == 39
         assert manifest.count_downloads(engine)["done"] == 1, "what has arrived stays known"
-        assert [one.row for one in next(manifest.read_checksums(engine))] == [listed[0].row]
+        assert [one.row for one in next(manifest.read_downloads(engine, ("done",)))] == [listed[0].row]
 
 
 def test_jobs_are_written_down_and_read_back(url):

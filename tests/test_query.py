@@ -131,7 +131,7 @@ def test_the_cuts_in_numpy_are_those_of_the_sql(rows):
         )
     zoo = ["p_mg", "p_el_debiased", "p_cs_debiased", "spiral", "elliptical", "uncertain"]
     wide[["specObjID", *zoo]].to_sql("zooSpec", connection, index=False)
-    for name in query._MASSES.values():
+    for name in list(query._INNER.values())[1:]:
         wide[["specObjID", "logMass"]].to_sql(name, connection, index=False)
     for form in (*query.FORMS, "either"):
         statement, _ = tsql.translate(ambiguous(query.render("t", None, 0.05, 0.15, form)))

@@ -1,9 +1,8 @@
-"""The survey's database: the catalogue, the manifest of downloads and the jobs under way (SQLAlchemy 2).
+"""The database: the catalogue, the manifest of downloads and the jobs under way (SQLAlchemy 2).
 
-SQLite by default, PostgreSQL by URL. One schema version per database; a newer one is refused.
+SQLite by default, PostgreSQL by URL. A database of another schema version is refused.
 """
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -42,15 +41,15 @@ STATES = ("pending", "done", "missing", "failed")
 class UInt64(TypeDecorator):
     """An unsigned 64-bit integer in a signed column: ids of 2**63 and above are kept as id - 2**64.
 
-    Every value survives, and those of the SDSS spectrographs (below 2**63) look in the database as they do
-    elsewhere. The column's order is not the ids' order, so compare for equality alone.
+    Ids of the SDSS spectrographs are below 2**63 and stored unchanged. The order of the column is not the order
+    of the ids: compare for equality only.
     """
 
     impl = BigInteger
     cache_ok = True
 
     def process_bind_param(self, value, dialect) -> int | None:
-        """To the signed column. Raises ValueError for what is no unsigned 64-bit integer."""
+        """To the signed column. Raises ValueError unless the value is an unsigned 64-bit integer."""
         if value is None:
             return None
         number = int(value)
@@ -68,7 +67,7 @@ class Base(DeclarativeBase):
 
 
 class Meta(Base):
-    """One fact about the database a row; `schema` is its version."""
+    """Facts about the database, one per row; `schema` is its version."""
 
     __tablename__ = "meta"
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -79,7 +78,7 @@ class Galaxy(Base):
     """One row of the catalogue; the query's columns are added below, in lower case."""
 
     __tablename__ = "galaxy"
-    row: Mapped[int] = mapped_column(primary_key=True, comment="place in the catalogue, from 1")
+    row: Mapped[int] = mapped_column(primary_key=True, comment="position in the catalogue, from 1")
 
 
 _ID_COLUMNS = {column.name: "uint64" for column in COLUMNS if column.kind == "id"}
@@ -90,7 +89,7 @@ Index("galaxy_specobjid", Galaxy.specobjid, unique=True)
 
 
 class Download(Base):
-    """One spectrum to fetch, and how that went."""
+    """One spectrum to download, and the outcome."""
 
     __tablename__ = "download"
     row: Mapped[int] = mapped_column(primary_key=True, comment="order of the manifest, from 1")
@@ -106,7 +105,7 @@ class Download(Base):
 
 
 class Job(Base):
-    """One request to CasJobs that outlives the process: it is written down before it is sent."""
+    """One request to CasJobs, which may outlive the process: it is recorded before it is sent."""
 
     __tablename__ = "job"
     name: Mapped[str] = mapped_column(String(80), primary_key=True, comment="our name, told to CasJobs too")
@@ -129,7 +128,7 @@ def now() -> str:
 
 
 def exists(url: str) -> bool:
-    """Whether there is a database at `url`; of a server it is taken for granted."""
+    """Whether there is a database at `url`; assumed on a server."""
     with _explained(url):
         place = make_url(url)
     return place.get_backend_name() != "sqlite" or Path(place.database or "").is_file()
@@ -137,15 +136,15 @@ def exists(url: str) -> bool:
 
 @contextmanager
 def database(url: str) -> Iterator[Engine]:
-    """The database at `url`, made if it is empty.
+    """The database at `url`, whose tables are made if it is empty.
 
-    Raises SanspecError (one line, no password) when it cannot be reached or is not of this schema version.
+    Raises SanspecError (one line, no password) when it cannot be reached or has another schema version.
     """
     with _explained(url, OSError, ImportError):
         engine = _engine(url)
     try:
         with _explained(url):
-            _check_schema(engine, url)
+            _check_schema(engine)
             yield engine
     finally:
         engine.dispose()
@@ -153,47 +152,43 @@ def database(url: str) -> Iterator[Engine]:
 
 @contextmanager
 def _explained(url: str, *more: type[Exception]) -> Iterator[None]:
-    """The database's faults in one line, and those of the kinds in `more`."""
+    """Report errors of the database, and those of the types in `more`, as a SanspecError of one line."""
     try:
         yield
     except (SQLAlchemyError, *more) as fault:
         words = " ".join(str(getattr(fault, "orig", None) or fault).split())[:300]
         if isinstance(fault, ImportError):
             words = f"this kind of database needs a driver: pip install 'sanspec[postgres]' ({words})"
+        try:
+            shown = make_url(url).render_as_string(hide_password=True)
+        except ArgumentError:
+            shown = "(not a URL)"
         raise SanspecError(
-            f"acquire.database {_shown(url)}: {words}; allowed: sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
+            f"acquire.database {shown}: {words}; allowed: sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
         ) from None
 
 
-def _shown(url: str) -> str:
-    """A database's URL without a password."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return "(not a URL)"
-
-
 def _engine(url: str) -> Engine:
-    """An engine; SQLite in WAL mode, patient with a second process."""
+    """An engine; SQLite in WAL mode, waiting for other processes that write."""
     place = make_url(url)
     if place.get_backend_name() not in ("sqlite", "postgresql"):
         raise ArgumentError("unknown kind of database")
     if place.get_backend_name() == "sqlite" and place.database:
         Path(place.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(place)
+
+    def prepare(connection, record) -> None:
+        """Durable enough against a killed process, and readable while it is written."""
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", prepare)
     return engine
 
 
-def _prepare_sqlite(connection, record) -> None:
-    """Durable enough against a killed process, and readable while it is written."""
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _check_schema(engine: Engine, url: str) -> None:
-    """Make the tables of an empty database; refuse one of another schema."""
+def _check_schema(engine: Engine) -> None:
+    """Make the tables of an empty database. Raises SanspecError where it has another schema."""
     tables = set(inspect(engine).get_table_names())
     if not tables & set(Base.metadata.tables):
         Base.metadata.create_all(engine)
@@ -205,9 +200,10 @@ def _check_schema(engine: Engine, url: str) -> None:
         with engine.connect() as connection:
             found = connection.scalar(select(Meta.value).where(Meta.name == "schema"))
     if found != str(SCHEMA):
+        shown = engine.url.render_as_string(hide_password=True)
         raise SanspecError(
-            f"acquire.database {_shown(url)} is of schema {found or 'none'}, this version needs {SCHEMA}: "
-            "name another database; the spectra in the store are taken over from there"
+            f"acquire.database {shown} is of schema {found or 'none'}, this version needs {SCHEMA}: "
+            "name another database; the spectra in the store will be used again"
         )
 
 
@@ -215,36 +211,25 @@ def _check_schema(engine: Engine, url: str) -> None:
 
 
 def replace_catalogue(engine: Engine, blocks: Iterable[pd.DataFrame]) -> int:
-    """Put the rows of `blocks` in place of the catalogue, whole or not at all; their number.
+    """Replace the catalogue by the rows of `blocks`, all or none; return their number.
 
-    blocks: columns as the query names them (`sanspec.database.query.COLUMNS`). Without any row nothing is changed.
+    blocks: columns as the query names them (`sanspec.database.query.COLUMNS`). Without rows nothing changes.
     """
     blocks, count = iter(blocks), 0
-    first = next(blocks, None)  # what makes the rows may write to the database until it has them
+    first = next(blocks, None)  # the generator may itself write to the database first
     with engine.begin() as connection:
         connection.execute(delete(Galaxy))
         for block in chain([] if first is None else [first], blocks):
-            rows = _records(block, count)
-            if rows:
-                connection.execute(insert(Galaxy), rows)
-            count += len(rows)
+            plain = (
+                block[list(NAMES)].rename(columns=str.lower).astype(object)
+            )  # Python's own integers and floats
+            plain = plain.where(plain.notna(), None).assign(row=range(count + 1, count + 1 + len(block)))
+            if len(plain):
+                connection.execute(insert(Galaxy), plain.to_dict("records"))
+            count += len(plain)
         if not count:
             connection.rollback()
     return count
-
-
-def _records(block: pd.DataFrame, before: int) -> list[dict]:
-    """Rows as SQLAlchemy takes them: Python integers and floats, NaN as NULL."""
-    columns = {
-        column.name.lower(): [_plain(value) for value in block[column.name].tolist()] for column in COLUMNS
-    }
-    columns["row"] = range(before + 1, before + 1 + len(block))
-    return [dict(zip(columns, values)) for values in zip(*columns.values())]
-
-
-def _plain(value):
-    """NaN as NULL."""
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def read_catalogue(engine: Engine, block: int = 2000) -> Iterator[pd.DataFrame]:
@@ -262,7 +247,7 @@ def read_catalogue(engine: Engine, block: int = 2000) -> Iterator[pd.DataFrame]:
 
 
 def count_catalogue(engine: Engine) -> int:
-    """Galaxies in the catalogue."""
+    """Number of galaxies in the catalogue."""
     with engine.connect() as connection:
         return connection.scalar(select(func.count()).select_from(Galaxy))
 
@@ -274,7 +259,7 @@ def read_meta(engine: Engine, name: str) -> str | None:
 
 
 def write_meta(engine: Engine, name: str, value: str) -> None:
-    """Note a fact about the database."""
+    """Record a fact about the database."""
     with engine.begin() as connection:
         connection.execute(delete(Meta).where(Meta.name == name))
         connection.execute(insert(Meta).values(name=name, value=value))

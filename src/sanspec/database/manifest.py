@@ -1,4 +1,4 @@
-"""The manifest: what is to be fetched and how that went, and the jobs under way at CasJobs."""
+"""The manifest of downloads and their outcomes, and the jobs under way at CasJobs."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from sanspec.database.catalogue import STATES, Download, Galaxy, Job, now
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the download of one object went: `state` is one of STATES, `attempts` those of this time."""
+    """Outcome of the download of one object: `state` is one of STATES, `attempts` those of this run."""
 
     row: int
     state: str
@@ -22,9 +22,9 @@ class Outcome:
 
 
 def list_downloads(engine: Engine) -> int:
-    """Make the manifest hold just the catalogue's objects, plate by plate; their number.
+    """Make the manifest list the objects of the catalogue and no others, plate by plate; return their number.
 
-    What is known of an object is kept.
+    The state of objects already listed is kept.
     """
     listed, known = select(Galaxy.specobjid), select(Download.specobjid)
     with engine.begin() as connection:
@@ -38,15 +38,12 @@ def list_downloads(engine: Engine) -> int:
 
 
 def read_downloads(engine: Engine, states: Iterable[str], block: int = 500) -> Iterator[list]:
-    """Rows of the manifest in some states (row, specobjid, objid, attempts, state, reason), in blocks."""
-    columns = (
-        Download.row,
-        Download.specobjid,
-        Download.objid,
-        Download.attempts,
-        Download.state,
-        Download.reason,
-    )
+    """Rows of the manifest in the given states, in blocks.
+
+    Each row has row, specobjid, objid, attempts, state, reason and sha256.
+    """
+    names = ("row", "specobjid", "objid", "attempts", "state", "reason", "sha256")
+    columns = [getattr(Download, name) for name in names]
     states, last = tuple(states), 0
     while True:
         chosen = select(*columns).where(Download.row > last, Download.state.in_(states))
@@ -59,29 +56,28 @@ def read_downloads(engine: Engine, states: Iterable[str], block: int = 500) -> I
 
 
 def record_downloads(engine: Engine, outcomes: Iterable[Outcome]) -> None:
-    """Write down how downloads went; `attempts` are added to those of earlier runs."""
+    """Record outcomes of downloads; `attempts` are added to those of earlier runs."""
     rows = [{f"new_{key}": value for key, value in asdict(outcome).items()} for outcome in outcomes]
     if not rows:
         return
     names = ("state", "source", "bytes", "sha256", "reason")
     values = {name: bindparam(f"new_{name}") for name in names} | {"updated": now()}
     values["attempts"] = Download.attempts + bindparam("new_attempts")
-    statement = (
-        update(Download.__table__).where(Download.__table__.c.row == bindparam("new_row")).values(**values)
-    )
+    table = Download.__table__
+    statement = update(table).where(table.c.row == bindparam("new_row")).values(**values)
     with engine.begin() as connection:
         connection.execute(statement, rows)
 
 
 def count_downloads(engine: Engine) -> dict[str, int]:
-    """Objects of the manifest by state, every state named."""
+    """Number of objects in each state, including states without any."""
     counts = select(Download.state, func.count()).group_by(Download.state)
     with engine.connect() as connection:
         return dict.fromkeys(STATES, 0) | dict(connection.execute(counts).all())
 
 
 def count_reasons(engine: Engine) -> dict[str, int]:
-    """Objects that did not arrive, by reason, the most frequent first."""
+    """Number of objects that were not downloaded by reason, the most frequent first."""
     chosen = select(Download.reason, func.count()).where(Download.state.in_(("missing", "failed")))
     with engine.connect() as connection:
         rows = connection.execute(chosen.group_by(Download.reason).order_by(func.count().desc()))
@@ -89,38 +85,23 @@ def count_reasons(engine: Engine) -> dict[str, int]:
 
 
 def sum_bytes(engine: Engine) -> int:
-    """Bytes of all that has arrived."""
+    """Total size of the spectra downloaded [byte]."""
     with engine.connect() as connection:
         return int(connection.scalar(select(func.sum(Download.bytes)).where(Download.state == "done")) or 0)
-
-
-def read_checksums(engine: Engine, block: int = 500) -> Iterator[list]:
-    """What has arrived (row, specobjid, sha256), in blocks."""
-    last = 0
-    while True:
-        chosen = select(Download.row, Download.specobjid, Download.sha256).where(Download.row > last)
-        with engine.connect() as connection:
-            rows = connection.execute(
-                chosen.where(Download.state == "done").order_by(Download.row).limit(block)
-            ).all()
-        if not rows:
-            return
-        last = rows[-1].row
-        yield rows
 
 
 # ------------------------------------------------------------------------------------------------------- jobs
 
 
 def read_job(engine: Engine, name: str) -> Job | None:
-    """A job by our name for it (a snapshot: changing it changes nothing)."""
+    """A job by our name for it, detached: changes to it are not written."""
     with engine.connect() as connection:
         row = connection.execute(select(Job).where(Job.name == name)).mappings().one_or_none()
     return None if row is None else Job(**row)
 
 
 def write_job(engine: Engine, name: str, **values) -> None:
-    """Make or change a job: columns of `Job` by name."""
+    """Insert or update a job: columns of `Job` by name."""
     values |= {"updated": now()}
     with engine.begin() as connection:
         known = connection.execute(update(Job).where(Job.name == name).values(**values)).rowcount

@@ -1,4 +1,4 @@
-"""The catalogue's query, Appendix B of Doorenbos et al. 2024, as printed and corrected; its cuts in numpy.
+"""The catalogue query, Appendix B of Doorenbos et al. 2024, as printed and corrected; its cuts in numpy.
 
 The paper's clause "not BAD_COUNTS_ERROR" holds the mask of INTERP_CENTER (0x100000000000): as printed
 every INTERP_CENTER object is dropped, BAD_COUNTS_ERROR (0x10000000000) is never tested, and the next clause
@@ -17,7 +17,7 @@ from jaxtyping import Bool
 
 BANDS = "ugriz"
 FORMS = ("corrected", "as_printed")
-OBJID = {"list": "SP.objID", "best": "S.bestObjID"}  # where the photometric object is named
+OBJID = {"list": "SP.objID", "best": "S.bestObjID"}  # where the query finds the photometric object
 
 PEAKCENTER, NOTCHECKED, NOPROFILE, CR = 0x20, 0x80000, 0x80, 0x1000
 SATURATED, BINNED1 = 0x40000, 0x10000000
@@ -78,7 +78,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("psfMagErr_r", "P.psfMagErr_r", "real", False),
 )
 NAMES = tuple(column.name for column in COLUMNS)
-# Guards, the last column of an answer: a row cut short loses them; the second tells how many rows there are.
+# Guards, last in every row of an answer: a row cut short loses them. TOTAL holds the number of rows.
 END = Column("fin", "'end'", "text", False)
 TOTAL_FROM = 10**9  # of one width, so that a number cut short is no number of rows
 TOTAL = Column("n_rows", f"{TOTAL_FROM}+COUNT(*) OVER()", "int", False)
@@ -97,24 +97,19 @@ def render(
 ) -> str:
     """The query for CasJobs: INTO mydb.`table`, joined to the uploaded list MyDB.`sample` (None: no list).
 
-    form: "as_printed", "corrected", or "either", which lets pass what one of the two does and leaves the
-    choice to `passes`. added: with the columns that later steps need. best: the photometric object is the one
-    that SpecObj names, not the list's.
+    form: "as_printed", "corrected", or "either": rows that pass one of the two, for `passes` to choose from.
+    added: with the columns that later steps need. best: take the photometric object from SpecObj, not the list.
     """
     wanted = [column for column in COLUMNS if added or column.printed] + ([END] if added else [])
     select = ",\n    ".join(column.selected for column in wanted)
-    joins = _sources(sample, best or sample is None)
-    return _template("catalogue.sql").substitute(
-        columns=select, table=table, sources=joins, z_min=z_min, z_max=z_max, interpolation=_clause(form)
-    )
-
-
-def _sources(sample: str | None, best: bool) -> str:
-    """FROM and JOIN up to PhotoObjAll."""
-    photometry = f"JOIN PhotoObjAll as P ON {OBJID['best' if best else 'list']} = P.objID"
+    sources = f"JOIN PhotoObjAll as P ON {OBJID['best' if best or sample is None else 'list']} = P.objID"
     if sample is None:
-        return f"SpecObj as S\n    {photometry}"
-    return f"MyDB.{sample} as SP\n    JOIN SpecObj as S ON SP.specObjID = S.specObjID\n    {photometry}"
+        sources = f"SpecObj as S\n    {sources}"
+    else:
+        sources = f"MyDB.{sample} as SP\n    JOIN SpecObj as S ON SP.specObjID = S.specObjID\n    {sources}"
+    return _template("catalogue.sql").substitute(
+        columns=select, table=table, sources=sources, z_min=z_min, z_max=z_max, interpolation=_clause(form)
+    )
 
 
 def _clause(form: str) -> str:
@@ -126,38 +121,30 @@ def _clause(form: str) -> str:
     return f"(flags_r & {mask:#x}) = 0 AND {both}"
 
 
-def render_anonymous(columns: Sequence[Column], first: int, last: int, z_min: float, z_max: float) -> str:
-    """A query short enough for SkyServer: `columns` of specObjID in [first, last], cuts left to `passes`."""
-    text = _template("slice.sql").substitute(
-        columns=",".join(column.selected for column in (*columns, TOTAL)),
-        joins=_needed_joins(columns),
-        first=first,
-        last=last,
-        z_min=z_min,
-        z_max=z_max,
-    )
-    return compact(text)
-
-
-_MASSES = {
+# Tables of the paper's inner join: with all of them, each group of columns has the same rows.
+_INNER = {
+    "Z": "zooSpec",
     "M": "stellarMassPassivePort",
     "CD": "stellarMassFSPSGranWideDust",
     "CND": "stellarMassFSPSGranWideNoDust",
 }
 
 
-def _needed_joins(columns: Sequence[Column]) -> str:
-    """Every table of the paper's inner join, so that each group of columns has the same rows."""
-    tables = {"Z": "zooSpec"} | _MASSES
-    return " ".join(
-        f"JOIN {table} {alias} ON {alias}.specObjID=S.specObjID" for alias, table in tables.items()
+def render_anonymous(columns: Sequence[Column], first: int, last: int, z_min: float, z_max: float) -> str:
+    """A query short enough for SkyServer: `columns` of specObjID in [first, last], cuts left to `passes`."""
+    joins = " ".join(
+        f"JOIN {table} {alias} ON {alias}.specObjID=S.specObjID" for alias, table in _INNER.items()
     )
-
-
-def compact(text: str) -> str:
-    """SQL without comments and needless white space."""
-    bare = re.sub(r"--[^\n]*", " ", text)
-    return re.sub(r"\s*([,=<>()&])\s*", r"\1", " ".join(bare.split()))
+    text = _template("slice.sql").substitute(
+        columns=",".join(column.selected for column in (*columns, TOTAL)),
+        joins=joins,
+        first=first,
+        last=last,
+        z_min=z_min,
+        z_max=z_max,
+    )
+    bare = " ".join(re.sub(r"--[^\n]*", " ", text).split())  # without comments and needless white space
+    return re.sub(r"\s*([,=<>()&])\s*", r"\1", bare)
 
 
 def _template(name: str) -> Template:
@@ -166,10 +153,9 @@ def _template(name: str) -> Template:
 
 
 def passes(rows: pd.DataFrame, form: str, z_min: float, z_max: float) -> Bool[np.ndarray, " gal"]:
-    """Which rows pass the query's WHERE clause in one form; a NULL (NaN) fails, as in SQL.
+    """Which rows pass the WHERE clause of the query in one form; a NULL (NaN) fails, as in SQL.
 
-    rows: columns as in `COLUMNS`, ids and flags as uint64. What only the service knows (class, mode) is
-    not tested.
+    rows: columns as in `COLUMNS`, ids and flags as uint64. The conditions on class and mode are not tested.
     """
     flags = rows["flags_r"].to_numpy(np.uint64)
 
@@ -183,14 +169,10 @@ def passes(rows: pd.DataFrame, form: str, z_min: float, z_max: float) -> Bool[np
     inside = (rows["z"].to_numpy() >= z_min) & (rows["z"].to_numpy() <= z_max)
     instrument = rows["instrument"].to_numpy(dtype=object) == "SDSS"
     flagged = clear(PEAKCENTER) & clear(NOTCHECKED) & clear(PSF_FLUX_INTERP)
-    return inside & instrument & flagged & noisy & interpolated & detected & _meaningful(rows)
-
-
-def _meaningful(rows: pd.DataFrame) -> Bool[np.ndarray, " gal"]:
-    """Radii within 0-20 arcsec and magnitudes above 0, in every band."""
     radii = rows[[f"{name}_{band}" for name in ("petroRad", "petroR90") for band in BANDS]].to_numpy(float)
     mags = rows[[f"{name}_{band}" for name in ("fiberMag", "modelMag", "cmodelMag") for band in BANDS]]
-    return ((radii > 0) & (radii < 20)).all(axis=1) & (mags.to_numpy(float) > 0).all(axis=1)
+    meaningful = ((radii > 0) & (radii < 20)).all(axis=1) & (mags.to_numpy(float) > 0).all(axis=1)
+    return inside & instrument & flagged & noisy & interpolated & detected & meaningful
 
 
 def groups(length: int, cost) -> list[list[Column]]:

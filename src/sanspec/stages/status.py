@@ -87,7 +87,7 @@ def verify(engine: Engine, folder: Path) -> str:
     counts = manifest.count_downloads(engine)
     wrong: list[manifest.Outcome] = []
     with progress(counts["done"], "verifying") as bar:
-        for block in manifest.read_checksums(engine):
+        for block in manifest.read_downloads(engine, ("done",)):
             for row in block:
                 path = folder / Wanted(row.row, row.specobjid, 0).file
                 if packed.digest(path) != row.sha256:
