@@ -81,12 +81,14 @@ def write_prepared(run: SimpleNamespace, flux: np.ndarray, ivar: np.ndarray, rng
             "split": run.split,
             "z": run.z,
             "norm": np.full(len(run.z), 10.0),
+            "warn": np.zeros(len(run.z), np.uint32),
         }.items():
             store.put(file, name, data, "gal")
         store.put(file, "flux", flux.astype(np.float32), "gal pix")
         store.put(file, "ivar", ivar.astype(np.float32), "gal pix")
         store.put(file, "correlation", np.zeros((len(run.z), 1, flux.shape[1]), np.float16), "gal lag pix")
         store.put(file, "lsf", np.full((len(run.z), coarse.size), FWHM), "gal coarse")
+        store.put(file, "lsf_median", np.full(grid.WAVE.size, FWHM), "pix", "Angstrom")
         store.put(file, "coarse_wave", coarse, "coarse")
         store.put(file, "wave", grid.WAVE, "pix")
     stamps = toy.images(np.full(len(run.z), 0.5), run.z, rng)
@@ -126,6 +128,7 @@ def write_generated(run: SimpleNamespace, predicted: np.ndarray) -> None:
         for kind in ("nearest_image", "nearest_colour", "nearest_contrastive", "regression"):
             group = file.create_group(kind)
             store.put(group, "flux", other.astype(np.float32), "gal pix")
+            store.put(group, "z", np.roll(z, 1), "gal")
             table[f"z_{kind}"] = np.roll(shifted, 1)
     store.write_table(run.folder / "tables" / "redshift.ecsv", table)
 

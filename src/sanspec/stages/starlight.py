@@ -4,12 +4,15 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from tqdm import tqdm
 
 from sanspec import config, options, store
 from sanspec.features import starlight
 from sanspec.products import samples
+from sanspec.products.members import Members
 from sanspec.spectra import grid
+from sanspec.spectra.spectra import Spectra
 from sanspec.stellar import models
 from sanspec.stellar.library import open_library
 
@@ -22,9 +25,14 @@ FILES = options.files(
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    parser.add_argument("--split", choices=samples.SPLITS, default="train", help="whose observed spectra")
     parser.add_argument(
-        "--predicted", type=Path, metavar="FILE", help="generated/predicted.h5: these as well"
+        "--split", choices=samples.SPLITS, default="train", help="split of the observed spectra"
+    )
+    parser.add_argument(
+        "--predicted",
+        type=Path,
+        metavar="FILE",
+        help="generated/predicted.h5: fit the predicted spectra as well",
     )
     parser.add_argument(
         "--redshifts", type=Path, metavar="FILE", help="tables/redshift.ecsv, with --predicted"
@@ -35,33 +43,30 @@ def run(args) -> None:
     """Fit the spectra of the split (of the training split as many as the settings say), write."""
     settings = config.load(args.config)
     limit = settings.agn.spectra if args.split == "train" else None
-    sample = samples.read_sample(args.spectra, args.split, limit)
-    lsf = samples.read_lsf(args.spectra, sample.rows)
-    resolution = float(np.median(lsf[:, grid.WAVE.size // 2] / (1 + sample.z)))
+    members = Members(args.spectra, args.predicted, redshifts=args.redshifts, split=args.split, limit=limit)
+    observed = members.observed
+    resolution = float(np.median(observed.lsf[:, grid.WAVE.size // 2] / (1 + observed.z)))
     populations = starlight.bank(open_library(args.templates), resolution)
+    sides = [(observed, observed.ivar)]
+    if args.predicted is not None:
+        predicted = members.predictor("predicted")
+        sides.append((predicted, np.isfinite(predicted.flux).astype(float)))
     fitted = [
-        fit(kind, key, *spectrum, populations)
-        for kind, spectra in sides(args, sample)
-        for key, *spectrum in tqdm(list(zip(*spectra)), desc=f"starlight, {kind}", mininterval=1.0)
+        fit(spectra, row, ivar[row], populations)
+        for spectra, ivar in sides
+        for row in tqdm(range(len(spectra)), desc=f"starlight, {spectra.kind}", mininterval=1.0)
     ]
     models.write(args.out, fitted, store.provenance("starlight", split=args.split, fwhm_rest=resolution))
     missing = sum(bool(np.isnan(model.stars).all()) for model in fitted)
     log.info("%d continua, %d spectra without -> %s", len(fitted) - missing, missing, args.out)
 
 
-def sides(args, sample: samples.Sample):
-    """Kind, then specobjid, flux, inverse variance and redshift of its spectra."""
-    yield "observed", (sample.specobjid, sample.flux, sample.ivar, sample.z)
-    if args.predicted is None:
-        return
-    with store.arrays(args.predicted) as file:
-        flux = file["flux"][:][samples.order(sample.specobjid, file["specobjid"][:], args.predicted)]
-    z = samples.aligned(args.redshifts, sample.specobjid)["z_predicted"].to_numpy(np.float64)
-    yield "predicted", (sample.specobjid, flux, np.isfinite(flux).astype(float), z)
-
-
-def fit(kind: str, key: int, flux, ivar, z: float, populations: starlight.Bank) -> models.FittedSpectrum:
-    """The continuum of one spectrum; no gas is fitted with it."""
-    stars, _ = starlight.continuum(flux, ivar, z, populations)
+def fit(
+    spectra: Spectra, row: int, ivar: Float[np.ndarray, " pix"], populations: starlight.Bank
+) -> models.FittedSpectrum:
+    """The continuum of one of the spectra; no gas is fitted with it."""
+    z = float(spectra.z[row])
+    stars, _ = starlight.continuum(spectra.flux[row], ivar, z, populations)
     used = (ivar > 0) & np.isfinite(stars)
-    return models.FittedSpectrum(int(key), kind, float(z), stars, np.where(used, 0.0, np.nan), used)
+    key = int(spectra.specobjid[row]), spectra.kind
+    return models.FittedSpectrum(*key, z, stars, np.where(used, 0.0, np.nan), used)
