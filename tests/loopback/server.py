@@ -34,8 +34,6 @@ _STATUSES = {"429": "Too Many Requests", "503": "Service Unavailable", "500": "I
 class Request:
     """A request, as a route sees it."""
 
-    method: str
-    path: str
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
@@ -220,14 +218,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(_REPLIES[fault])
         route, match = found
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        request = Request(
-            self.command, parts.path, query, dict(self.headers.items()), body, match, self.loopback.base
-        )
-        reply = route.answer(request)
+        headers = dict(self.headers.items())
+        reply = route.answer(Request(query, headers, body, match, self.loopback.base))
         if fault in self.loopback.altered and reply.status == 200:
-            reply = Reply(
-                200, self.loopback.altered[fault](reply.content(), parts.path), reply.kind, reply.headers
-            )
+            content = self.loopback.altered[fault](reply.content(), parts.path)
+            reply = Reply(200, content, reply.kind, reply.headers)
         return self._send(reply, fault)
 
     def _send(self, reply: Reply, fault: str | None = None) -> tuple[int, int]:

@@ -23,7 +23,6 @@ class Survey:
     """A running loopback SDSS and its parts, which tests inspect and adjust."""
 
     server: Loopback
-    sky: sky.Sky
     database: Database
     casjobs: CasJobs
     skyserver: SkyServer
@@ -76,13 +75,12 @@ def opened(
         database = Database(path)
         casjobs = CasJobs(database, Path(scratch), users or USERS)
         skyserver, spectra = SkyServer(database), files.Files(heaven)
-        services = (casjobs, skyserver, spectra, Images(heaven), Sparcl(heaven))
-        server = Loopback(
-            [route for service in services for route in service.routes()], faults, port, latency
-        )
+        parts = (casjobs, skyserver, spectra, Images(heaven), Sparcl(heaven))
+        routes = [route for part in parts for route in part.routes()]
+        server = Loopback(routes, faults, port, latency)
         server.altered = {
             "other_object": spectra.other_object,
             "bad_tdim": files.bad_tdim,
             "all_nan": files.spoil_values,
         }
-        yield Survey(server, heaven, database, casjobs, skyserver)
+        yield Survey(server, database, casjobs, skyserver)

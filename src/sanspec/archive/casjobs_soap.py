@@ -107,9 +107,8 @@ class SoapCasJobs(CasJobs):
     def _queue(self, text: str, name: str) -> int:
         """Submit a query once and return the job's id; one without a name exports the table `text` as CSV."""
         job = {"qry": text, "context": self._settings.release, "taskname": name, "estimate": "30"}
-        operation, form = ("SubmitJob", job)
-        if not name:
-            operation, form = "SubmitExtractJob", {"tableName": text, "type": "CSV"}
+        export = {"tableName": text, "type": "CSV"}
+        operation, form = ("SubmitJob", job) if name else ("SubmitExtractJob", export)
         return self._post(operation, lambda element: int(element.text), repeatable=False, **form)
 
     def _jobs(self, conditions: str = "") -> list[dict[str, str]]:
