@@ -108,7 +108,7 @@ class Job(Base):
     """One request to CasJobs, which may outlive the process: it is recorded before it is sent."""
 
     __tablename__ = "job"
-    name: Mapped[str] = mapped_column(String(80), primary_key=True, comment="our name, told to CasJobs too")
+    name: Mapped[str] = mapped_column(String(80), primary_key=True, comment="our name, also known to CasJobs")
     purpose: Mapped[str] = mapped_column(String(16), comment="upload or query or extract")
     mytable: Mapped[str] = mapped_column(String(80), comment="table in MyDB that it makes or reads")
     remote: Mapped[int | None] = mapped_column(BigInteger, comment="CasJobs' id; NULL until it has answered")

@@ -1,7 +1,7 @@
-"""The embedded sky: galaxies drawn from published relations, imaged and observed as the SDSS would.
+"""The simulated sky: galaxies drawn from published relations, imaged and observed as by the SDSS.
 
-`population` draws what a galaxy is, `stars` and `gas` give its light; `image`, `photometry` and `spectrum`
-observe it, `galaxy` joins them. `catalogue`, `pipeline`, `speclite` and `files` know the survey's formats,
-`defects` spoils a few rows on purpose, `survey` runs over all galaxies, and `checks` holds the sky against
-the relations it was drawn from.
+`population` draws the properties of a galaxy, `stars` and `gas` give its light; `image`, `photometry` and
+`spectrum` observe it, `galaxy` combines them. `catalogue`, `pipeline`, `speclite` and `files` write the formats
+of the survey, `defects` adds a few deliberate defects, `survey` runs over all galaxies, and `checks` compares the
+sky with the relations from which it was drawn. `expected` gives what a population fit should find.
 """

@@ -9,11 +9,11 @@ from sanspec.mock.identity import RUN2D, Identity
 from sanspec.mock.photometry import magnitude
 from sanspec.mock.pipeline import GALAXY_TARGET, Measured
 from sanspec.mock.stars import BANDS
+from sanspec.survey.csvfile import ZOO_VOTE
 
 # mag per E(B-V) in ugriz: Schlafly & Finkbeiner 2011, table 6
 EXTINCTION = np.array([4.239, 3.303, 2.285, 1.698, 1.263])
 BINNED1, INTERP_CENTER = 0x10000000, 0x100000000000  # photometric flags
-FLAG_VOTES = 0.8  # debiased votes above which Galaxy Zoo flags a galaxy (Lintott et al. 2011)
 GROUPS = (
     "dered_petro", "petroMag", "petroMagErr", "modelMag", "modelMagErr", "cmodelMag", "fiberMag",
     "extinction", "petroRad", "petroR50",
@@ -39,7 +39,7 @@ def votes(seen: Observation, rng: np.random.Generator) -> dict[str, float]:
     mean = np.clip(0.4 + (belief - 0.4) * (0.35 + 0.65 * clear), 0.02, 0.98)
     disk, merger = float(rng.beta(10 * mean, 10 * (1 - mean))), float(rng.beta(0.4, 12))
     smooth, spirals = (1 - disk) * (1 - merger), disk * (1 - merger)
-    flags = {"spiral": int(spirals > FLAG_VOTES), "elliptical": int(smooth > FLAG_VOTES)}
+    flags = {"spiral": int(spirals > ZOO_VOTE), "elliptical": int(smooth > ZOO_VOTE)}
     flags["uncertain"] = 1 - sum(flags.values())
     return {"p_mg": merger, "p_el_debiased": smooth, "p_cs_debiased": spirals} | flags
 

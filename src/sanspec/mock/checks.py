@@ -13,9 +13,8 @@ from sanspec.mock.population import FLUX_LIMIT, GALLAZZI
 from sanspec.mock.truth import FLUXES
 
 MIN_GALAXIES, MIN_QUANTILES = 50, 300  # galaxies that a check needs, and a check of quantiles
-EMISSION = (
-    1.0  # equivalent width of Halpha [Angstrom] below which a galaxy is passive (Doorenbos et al. 2024, 5.7)
-)
+# Equivalent width of Halpha [Angstrom] below which a galaxy is passive (Doorenbos et al. 2024, 5.7).
+EMISSION = 1.0
 LEVELS = np.array([5, 16, 25, 50, 75, 84, 95])
 # Quantiles at LEVELS of 2,018 galaxies of the survey at 0.10 < z < 0.12 (SkyServer, magnitudes as observed).
 SURVEY_Z = (0.10, 0.12)
@@ -61,9 +60,8 @@ class Mixture:
 def two_gaussians(values: Float[np.ndarray, " gal"], turns: int = 300) -> Mixture:
     """Mixture of two Gaussians by expectation maximisation from several starts; a gain > 0 favours two."""
     starts = ([0.1, 0.9], [0.25, 0.75], [0.4, 0.9], [0.1, 0.6])
-    return max(
-        (_maximised(values, np.quantile(values, start), turns) for start in starts), key=lambda m: m.gain
-    )
+    found = [_maximised(values, np.quantile(values, start), turns) for start in starts]
+    return max(found, key=lambda mixture: mixture.gain)
 
 
 def _maximised(values: Float[np.ndarray, " gal"], means: Float[np.ndarray, " two"], turns: int) -> Mixture:
@@ -162,9 +160,11 @@ def observed(truth: pd.DataFrame) -> dict[str, np.ndarray]:
 
 def numbers(truth: pd.DataFrame, found: pd.DataFrame) -> dict:
     """The checks by name, and percentiles at LEVELS with those of the survey, for JSON."""
-    mixtures = {
-        name: two_gaussians(values.to_numpy())
-        for name, values in (("u_r", truth["model_u"] - truth["model_r"]), ("dn4000", truth["dn4000"]))
+    bimodal = {"u_r": truth["model_u"] - truth["model_r"], "dn4000": truth["dn4000"]}
+    mixtures = {name: two_gaussians(values.to_numpy()) for name, values in bimodal.items()}
+    near = {
+        name: {"simulated": np.percentile(values, LEVELS) if values.size else None, "survey": SURVEY[name]}
+        for name, values in observed(truth).items()
     }
     columns = {"r": truth["petro_r"], "z": truth["z"], "snr": truth["snr"], "log_mass": truth["log_mass"]}
     return {
@@ -172,13 +172,7 @@ def numbers(truth: pd.DataFrame, found: pd.DataFrame) -> dict:
         "checks": found.set_index("check").to_dict(orient="index"),
         "levels": LEVELS,
         "quantiles": {name: np.percentile(values, LEVELS) for name, values in columns.items()},
-        "at_survey_z": {
-            name: {
-                "simulated": np.percentile(values, LEVELS) if values.size else None,
-                "survey": SURVEY[name],
-            }
-            for name, values in observed(truth).items()
-        },
+        "at_survey_z": near,
         "mixtures": {
             name: {"means": m.means, "widths": m.widths, "shares": m.shares} for name, m in mixtures.items()
         },

@@ -1,4 +1,4 @@
-"""Names and places of the galaxies of the embedded sky: positions, close pairs, plates, fibres, ids."""
+"""Positions, close pairs, plates, fibres and ids of the simulated galaxies."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ _POSITION, _PAIRED, _OFFSET = 1, 3, 4  # third words of a galaxy's seeds
 
 @dataclass(frozen=True)
 class Identity:
-    """Names and place of an observation. Angles in degrees."""
+    """Ids and position of an observation. Angles in degrees."""
 
     plate: int
     mjd: int
@@ -28,12 +28,12 @@ class Identity:
 
     @property
     def specobjid(self) -> int:
-        """The 64-bit name that SkyServer makes of plate, mjd, fibre and reduction."""
+        """The 64-bit id of plate, mjd, fibre and reduction."""
         return int(sdss.pack(self.plate, self.mjd, self.fiberid, RUN2D))
 
     @property
     def photo(self) -> list[int]:
-        """run, rerun, camcol, field and number that `objid` is made of."""
+        """run, rerun, camcol, field and number packed in `objid`."""
         return [self.objid >> shift & mask for shift, mask in _PHOTO]
 
     @property
@@ -57,9 +57,9 @@ def identify(index: int, ra: float, dec: float, repeat: bool = False) -> Identit
 
 @dataclass(frozen=True)
 class Sky:
-    """Where the galaxies stand: strips of 8 degrees at the survey's density, some galaxies in close pairs.
+    """Positions of the galaxies: strips of 8 degrees at the density of the survey, with some close pairs.
 
-    pairs: fraction of the galaxies that start one; count: number of galaxies.
+    pairs: fraction of the galaxies that start a pair; count: number of galaxies.
     """
 
     seed: int
@@ -67,7 +67,7 @@ class Sky:
     count: int
 
     def position(self, index: int) -> tuple[float, float]:
-        """Right ascension and declination [deg]; the second of a pair stands within 5 arcsec of the first."""
+        """Right ascension and declination [deg]; the second of a pair is within 5 arcsec of the first."""
         if not self.starts_pair(index - 1):
             return self._alone(index)
         ra, dec = self._alone(index - 1)
@@ -84,7 +84,7 @@ class Sky:
         return None
 
     def starts_pair(self, index: int) -> bool:
-        """Whether galaxies `index` and `index + 1` are a pair. No galaxy is in two: chains break up."""
+        """Whether galaxies `index` and `index + 1` are a pair. Chains are split: no galaxy is in two pairs."""
         run = 0
         while self._drawn(index - run):
             run += 1

@@ -1,4 +1,4 @@
-"""The fibre's spectrum: starlight broadened and redshifted, lines, extinction, calibration errors, noise."""
+"""The spectrum of a fibre: starlight broadened and redshifted, lines, extinction, calibration errors, noise."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ from sanspec.spectra.grid import LOGLAM_STEP
 from sanspec.survey.sdss import PixMask
 
 PIXEL_KMS = LOGLAM_STEP * np.log(10) * C_KMS  # 69.03 km/s
-BOXES = 1 / 6  # pixels2: what the pixels of the library and of the kernel add; wdisp has one pixel in it
-TAPS = 24  # pixels to each side of a kernel: 5 sigma at 300 km/s
-LEVELS = 256  # widths at which the kernel is tabulated
+BOXES = 1 / 6  # variance [pixel2] of the pixels of library and kernel; wdisp includes one pixel
+TAPS = 24  # half width of a kernel [pixel]: 5 sigma at 300 km/s
+LEVELS = 256  # number of widths at which the kernel is tabulated
 
 MILKY_WAY = milky_way(night.WAVE)
 
@@ -26,7 +26,7 @@ COLUMNS = ("flux", "ivar", "and_mask", "or_mask", "wdisp", "sky", "model")
 
 @dataclass(frozen=True)
 class Spectrum:
-    """A spectrum as observed, from pixel `first` of the common 1e-4 dex grid on; 1e-17 erg/s/cm2/A."""
+    """An observed spectrum from pixel `first` of the common 1e-4 dex grid; 1e-17 erg/s/cm2/A."""
 
     first: int
     flux: Float[np.ndarray, " pix"]
@@ -44,7 +44,7 @@ class Spectrum:
 
 
 def kernel(sigma: Float[np.ndarray, " pix"], part: float) -> Float[np.ndarray, "pix tap"]:
-    """Gaussians of `sigma` pixels, integrated over pixels, centred `part` of a pixel right of the middle."""
+    """Gaussians of `sigma` pixels, integrated over pixels and centred `part` of a pixel right of the middle."""
     levels = np.linspace(sigma.min(), sigma.max() + 1e-6, LEVELS)
     edges = np.arange(-TAPS - 0.5, TAPS + 1.0) - part
     table = 0.5 * np.diff(erf(edges / (np.sqrt(2) * levels[:, None])), axis=1)
@@ -59,7 +59,7 @@ def observe(
     vdisp: float,
     wdisp: Float[np.ndarray, " pix"],
 ) -> Float[np.ndarray, " pix"]:
-    """A rest-frame spectrum as the spectrograph sees it at `z`, on night.WAVE, still per rest-frame Angstrom.
+    """A rest-frame spectrum as observed at `z`, on night.WAVE, still per rest-frame Angstrom.
 
     It is broadened by vdisp^2 + wdisp^2 - library_sigma^2 (pixels), where that is positive, and moved by the
     exact, fractional number of pixels in the same convolution.
@@ -114,7 +114,7 @@ def expose(
     platesn2: float,
     rng: np.random.Generator,
 ) -> Spectrum:
-    """What the survey's pipeline delivers of `light` (1e-17 erg/s/cm2/A above the Galaxy, on night.WAVE)."""
+    """The pipeline's spectrum of `light` (1e-17 erg/s/cm2/A before Galactic extinction, on night.WAVE)."""
     model = light * 10 ** (-0.4 * mw_ebv * MILKY_WAY) * calibration(rng)
     sky = night.sky(rng)
     variance = night.variance(model, sky, platesn2)

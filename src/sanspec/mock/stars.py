@@ -1,4 +1,4 @@
-"""Starlight of the embedded sky: E-MILES on the rest-frame log grid, histories, dust, SDSS filters."""
+"""Starlight of the simulated sky: E-MILES on the rest-frame log grid, histories, dust, SDSS filters."""
 
 import warnings
 from dataclasses import dataclass
@@ -17,15 +17,14 @@ FIRST, PIXELS = 33800, 6810  # rest frame: 2399-11508 A, vacuum, 1e-4 dex
 SKY_FIRST, SKY_PIXELS = 34550, 6200  # observed frame, for the filters: 2851-11885 A
 BANDS = "ugriz"
 LSUN = 3.826e33  # erg/s, of the MILES models
-CHABRIER = 10**-0.25  # mass for a Chabrier per mass for a Salpeter function (Bernardi et al. 2010)
-YOUNG = 0.32  # Gyr: stars below this age outline the arms
+CHABRIER = 10**-0.25  # Chabrier mass over Salpeter mass (Bernardi et al. 2010)
+YOUNG = 0.32  # Gyr: younger stars follow the spiral arms
 QUENCHING = 0.12  # Gyr: e-folding time of star formation once quenched
-BRIGHTER = (
-    2.0  # light of all stars younger than the youngest model against its own: set by the blue cloud's u-r
-)
-POOR = 0.05  # of the mass in metal-poor stars: else red galaxies come out too red (Maraston et al. 2009)
+# Light of all stars younger than the youngest model, in units of that model: fits u-r of the blue cloud.
+BRIGHTER = 2.0
+POOR = 0.05  # mass fraction of metal-poor stars: without them red galaxies are too red (Maraston et al. 2009)
 METAL_SPREAD = 0.16  # dex, of the metallicities within one component
-RED_LEAK = 4200.0  # Angstrom: beyond it the u filter's red leak is left out
+RED_LEAK = 4200.0  # Angstrom: beyond it the red leak of the u filter is ignored
 
 WAVE = 10 ** (LOGLAM_STEP * np.arange(FIRST, FIRST + PIXELS))
 SKY_WAVE = 10 ** (LOGLAM_STEP * np.arange(SKY_FIRST, SKY_FIRST + SKY_PIXELS))
@@ -147,7 +146,7 @@ def filter_weights() -> Float[np.ndarray, "band pix"]:
 def shifted_weights(
     weights: Float[np.ndarray, "band pix"], z: float, mw_ebv: float
 ) -> Float[np.ndarray, "band rest"]:
-    """Filter weights as a rest-frame spectrum at `z` behind `mw_ebv` of the Milky Way's dust meets them."""
+    """Filter weights for a rest-frame spectrum at redshift `z`, reddened by `mw_ebv` of the Milky Way."""
     reddened = weights * 10 ** (-0.4 * mw_ebv * MILKY_WAY)
     start = FIRST + np.log10(1 + z) / LOGLAM_STEP - SKY_FIRST
     whole, part = int(np.floor(start)), start % 1

@@ -16,16 +16,12 @@ FILES = options.files("config templates", out="folder that the sky is written to
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    parser.add_argument("--workers", type=int, default=cores(), help="processes (default: every core)")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parser.add_argument("--workers", type=int, default=cores, help="processes (default: every core)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Simulate and write; checks of the population that fail are told, not fatal."""
+    """Simulate and write. Failed checks of the population are logged; they do not stop the stage."""
     if args.workers < 1:
         raise SanspecError(
             f"mock: --workers: got {args.workers}; allowed: 1 or more; leave it out to use every core"

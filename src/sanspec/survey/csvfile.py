@@ -14,7 +14,7 @@ _WORDS = {"zerr": "z_err", "veldisp": "vdisp", "veldisperr": "vdisp_err"}  # the
 _IDS = ("specobjid", "objid", "bestobjid")
 _LINE_BITS = 0x3FF  # of a specobjid, 0 for every spectrum; rounding to 15 digits fills them
 _Z_MAX = 10.0  # a column "z" with a larger median holds magnitudes
-_ZOO_VOTE = 0.8  # debiased vote above which Galaxy Zoo 1 flags a galaxy (Lintott et al. 2011)
+ZOO_VOTE = 0.8  # debiased vote above which Galaxy Zoo 1 flags a galaxy (Lintott et al. 2011)
 log = logging.getLogger(__name__)
 
 
@@ -120,7 +120,7 @@ def morphology(table: pd.DataFrame) -> np.ndarray:
     if {"spiral", "elliptical"} <= set(table.columns):
         spiral, elliptical = table["spiral"] == 1, table["elliptical"] == 1
     elif {"p_cs_debiased", "p_el_debiased"} <= set(table.columns):
-        spiral, elliptical = table["p_cs_debiased"] > _ZOO_VOTE, table["p_el_debiased"] > _ZOO_VOTE
+        spiral, elliptical = table["p_cs_debiased"] > ZOO_VOTE, table["p_el_debiased"] > ZOO_VOTE
     else:
         log.warning("the catalogue has no Galaxy Zoo column: every morphology is uncertain")
         return np.full(len(table), "uncertain")

@@ -1,4 +1,4 @@
-"""How SDSS names things: specobjid packing, file names, reduction versions, bits of the spectra's masks."""
+"""SDSS conventions: packing of specobjid, file names, reduction versions, mask bits of spectra."""
 
 import re
 from enum import IntFlag
@@ -6,13 +6,13 @@ from enum import IntFlag
 import numpy as np
 from jaxtyping import Integer
 
-_LEGACY_RUNS = {26, 103, 104}  # numbers that are their own name: SDSS-I/II, SEGUE-1, SEGUE-2
+_LEGACY_RUNS = {26, 103, 104}  # reductions named by their number: SDSS-I/II, SEGUE-1, SEGUE-2
 _SHIFTS = {"plate": (50, 14), "fiberid": (38, 12), "mjd": (24, 14), "run2d": (10, 14)}
 _MJD_ZERO = 50000
 
 
 class PixMask(IntFlag):
-    """Bits of `and_mask` (SPPIXMASK in idlutils' sdssMaskbits.par): below 16 of the fibre, else the pixel."""
+    """Bits of `and_mask` (SPPIXMASK in idlutils' sdssMaskbits.par): below 16 of the fibre, from 16 of the pixel."""
 
     NOPLUG = 1 << 0
     BADTRACE = 1 << 1
@@ -60,14 +60,10 @@ class ZWarning(IntFlag):
 def pack(plate, mjd, fiberid, run2d) -> Integer[np.ndarray, "*gal"]:
     """specobjid (uint64): plate<<50 | fiberid<<38 | (mjd-50000)<<24 | run2d<<10 (SkyServer, SpecObj).
 
-    All integers or integer arrays; `run2d` as `run_number` gives. Raises ValueError where one does not fit.
+    All are integers or integer arrays; `run2d` is that of `run_number`. Raises ValueError where one does not fit.
     """
-    values = {
-        "plate": plate,
-        "fiberid": fiberid,
-        "mjd": np.asarray(mjd, dtype=np.int64) - _MJD_ZERO,
-        "run2d": run2d,
-    }
+    days = np.asarray(mjd, dtype=np.int64) - _MJD_ZERO
+    values = {"plate": plate, "fiberid": fiberid, "mjd": days, "run2d": run2d}
     packed = np.uint64(0)
     for name, (shift, bits) in _SHIFTS.items():
         value = np.asarray(values[name], dtype=np.int64)
@@ -108,7 +104,7 @@ def run_name(number: int) -> str:
 
 
 def file_name(plate: int, mjd: int, fiberid: int) -> str:
-    """The file of a spectrum below its plate's folder: PPPP/spec-PPPP-MMMMM-FFFF.fits."""
+    """Path of a spectrum below the folder of spectra: PPPP/spec-PPPP-MMMMM-FFFF.fits."""
     return f"{plate:04d}/spec-{plate:04d}-{mjd}-{fiberid:04d}.fits"
 
 
