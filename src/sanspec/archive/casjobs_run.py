@@ -89,10 +89,8 @@ class CasJobsRun:
             raise SanspecError(
                 f"CasJobs: MyDB.{table} holds {found} of the {len(ids)} ids sent: run again to send them anew"
             )
-        for sent in (
-            tuple(map(int, ids[0])),
-            tuple(map(int, ids[-1])),
-        ):  # floats would lose objects in the join
+        for sent in (tuple(map(int, ids[0])), tuple(map(int, ids[-1]))):
+            # ids kept as floats would lose objects in the join
             if self.service.row(table, columns, sent[0]) != sent:
                 self.service.drop(table)
                 raise SanspecError(
