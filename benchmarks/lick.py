@@ -4,7 +4,7 @@
 
 Both degrade every spectrum from its own line spread to the Lick resolution and measure the 25 Lick indices at its
 redshift. Ours propagates the noise covariance into errors besides, and adds D4000 and Dn4000; pyphot has neither.
-The spectra are E-MILES populations, redshifted, with noise. Both sides are measured in turn, round by round, in
+The spectra are E-MILES populations, redshifted, with noise. Both are measured in turn, round by round, in
 processor time and in wall time: the machine may be shared, so the ratio is that of processor time.
 """
 
@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sanspec.features import absorption, indices, lick
+from sanspec.config import Lick
+from sanspec.features import absorption, lick
 from sanspec.physics.air import air_to_vac, vac_to_air
-from sanspec.physics.lines import INDICES
 from sanspec.spectra import grid
+from sanspec.spectra.spectra import Spectra
 from sanspec.stellar.library import open_library
 
 COUNT, LOOPED, ROUNDS = 3012, 40, 3  # spectra; those of the loop; rounds
@@ -30,7 +31,7 @@ LAGS, FWHM, SNR = 10, 10 / 3, 25.0
 LIMIT = 30.0  # seconds that all spectra may take
 
 
-def sample(path: Path) -> absorption.Side:
+def sample(path: Path) -> Spectra:
     """Redshifted populations at the resolution of prepared spectra, with correlated noise."""
     library, rng = open_library(path), np.random.default_rng(0)
     wave = air_to_vac(library.lam)
@@ -41,37 +42,34 @@ def sample(path: Path) -> absorption.Side:
     kernel = np.exp(-0.5 * np.arange(LAGS + 1) ** 2 / 2.0)
     correlation = np.broadcast_to(kernel[1:, None], (COUNT, LAGS, rows.shape[1])).astype(np.float16)
     rows += rng.standard_normal(rows.shape) * rows / SNR
-    return absorption.Side(rows, z, np.full(rows.shape, FWHM), SNR**2 / rows**2, correlation)
+    noise = SNR**2 / rows**2, correlation, np.full(rows.shape, FWHM)
+    ids, warn = np.arange(COUNT).astype(np.uint64), np.zeros(COUNT, np.uint32)
+    return Spectra("simulated", ids, z, rows, *noise, np.ones(COUNT), warn)
 
 
-def ours(side: absorption.Side) -> dict[str, np.ndarray]:
+def ours(spectra: Spectra) -> dict[str, np.ndarray]:
     """All 27 indices of all spectra, with errors."""
-    lines = side.measure(lick.definitions())
-    breaks = {
-        name: indices.measure(index, side.flux, side.z, side.ivar, side.correlation).value
-        for name, index in INDICES.items()
-    }
-    return {name: lines[name].value for name in lick.definitions()} | breaks
+    return {name: one.value for name, one in absorption.indices_of(spectra, Lick()).items()}
 
 
-def loop(side: absorption.Side) -> dict[str, np.ndarray]:
+def loop(spectra: Spectra) -> dict[str, np.ndarray]:
     """The 25 indices of the first spectra by pyphot's own functions, one object and one index after another."""
     from pyphot import LickLibrary, reduce_resolution
 
     library, found = LickLibrary(), {name: [] for name in lick.definitions()}
-    for flux, z in zip(side.flux[:LOOPED], side.z[:LOOPED]):
+    for flux, z in zip(spectra.flux[:LOOPED], spectra.z[:LOOPED]):
         rest = vac_to_air(grid.WAVE / (1 + z))
         degraded = np.asarray(reduce_resolution(rest, flux, fwhm0=FWHM / (1 + z)))
         for name in found:
-            value = library[lick.PYPHOT_NAMES[name]].get(rest, degraded[None], nocheck=True)
+            value = library[lick.NAMES[name]].get(rest, degraded[None], nocheck=True)
             found[name].append(float(np.ravel(value)[0]))
     return {name: np.array(values) for name, values in found.items()}
 
 
-def timed(function, side: absorption.Side) -> tuple[float, float, dict]:
+def timed(function, spectra: Spectra) -> tuple[float, float, dict]:
     """Processor and wall seconds of a call, and what it gives."""
     processor, wall = time.process_time(), time.perf_counter()
-    result = function(side)
+    result = function(spectra)
     return time.process_time() - processor, time.perf_counter() - wall, result
 
 
@@ -86,10 +84,10 @@ def processor() -> str:
 
 def run(path: Path) -> dict:
     """Rounds of both in turn; the medians and their ratio."""
-    side = sample(path)
-    few = absorption.Side(*(getattr(side, name)[:2] for name in ("flux", "z", "lsf", "ivar", "correlation")))
+    spectra = sample(path)
+    few = spectra[:2]
     ours(few), loop(few)  # compiling and importing are no part of it
-    rounds = [(timed(ours, side), timed(loop, side)) for _ in range(ROUNDS)]
+    rounds = [(timed(ours, spectra), timed(loop, spectra)) for _ in range(ROUNDS)]
     cpu, wall = (np.median([[one[kind] for one in pair] for pair in rounds], axis=0) for kind in (0, 1))
     mine, theirs = rounds[-1][0][2], rounds[-1][1][2]
     each = cpu / (COUNT, LOOPED)
@@ -111,7 +109,7 @@ def run(path: Path) -> dict:
         "ratio_cpu_seconds": round(float(each[1] / each[0]), 1),
         "ratio_wall": round(float(wall[1] / LOOPED / (wall[0] / COUNT)), 1),
         "rounds": ROUNDS,
-        "measured": "both sides in turn in the same run, median of the rounds; the machine was shared",
+        "measured": "both in turn in the same run, median of the rounds; the machine was shared",
         "median_pyphot_over_ours": {name: round(value, 4) for name, value in agreement.items()},
         "machine": {
             "cores": os.cpu_count(),

@@ -23,14 +23,14 @@ import pandas as pd
 from astropy.io import fits
 
 from sanspec.config import Config, Mock
-from sanspec.features.emission import NAMES
-from sanspec.features.linetable import SEEN
-from sanspec.measuring import features, files, populations
+from sanspec.features.linetable import SEEN, line_table
+from sanspec.measuring import files, populations, table
 from sanspec.mock import galaxy, gas, night, spectrum
 from sanspec.physics.lines import EMISSION_LINES
 from sanspec.scores import metrics
 from sanspec.spectra import preparing
 from sanspec.spectra.native import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
+from sanspec.spectra.spectra import Spectra
 from sanspec.stellar.library import open_library
 from sanspec.stellar.spectra import Unfit
 from sanspec.survey import specfile
@@ -39,7 +39,7 @@ SETTINGS = Config()
 FOLDERS = ("window_005_015", "califa_lowz", "galaxy_outside_window")
 MOCK = dict(
     zip(
-        NAMES,
+        EMISSION_LINES,
         ("H_beta", "[O_III] 5007", "[O_I] 6300", "H_alpha", "[N_II] 6583", "[S_II] 6716", "[S_II] 6730"),
     )
 )
@@ -55,11 +55,11 @@ def truth(templates: Path, count: int) -> dict:
     seen, calibration = simulated(templates, count)
     z = np.array([one.galaxy.z for one in seen])
     ids = np.arange(count).astype(np.uint64)
-    spectra = features.spectra_of(preparing.smooth_spectra(native(seen), SETTINGS.prepare), ids, z)
-    stars = features.starlight_of(spectra, open_library(templates), SETTINGS)
-    lines = features.lines_of(spectra, stars, SETTINGS)
+    spectra = table.spectra_of(preparing.smooth_spectra(native(seen), SETTINGS.prepare), ids, z)
+    stars = table.starlight_of(spectra, open_library(templates), SETTINGS)
+    lines = line_table(spectra, stars, SETTINGS.lines)
     found, inside = {}, []
-    for name in NAMES:
+    for name in EMISSION_LINES:
         flux, error = (lines[column].to_numpy() for column in (f"flux_{name}", f"flux_{name}_err"))
         true, use = true_fluxes(seen, calibration, name), flux > SEEN * error
         apart = ((flux - true) / error)[use]
@@ -137,19 +137,19 @@ def real(folder: Path, templates: Path) -> dict:
     part = block.take(keep)
     ids = np.array([about.specobjid for about in part.about], np.uint64)
     z = np.array([about.z for about in part.about])
-    spectra = features.spectra_of(preparing.smooth_spectra(part, SETTINGS.prepare), ids, z)
-    quick = features.starlight_of(spectra, open_library(templates), SETTINGS)
+    spectra = table.spectra_of(preparing.smooth_spectra(part, SETTINGS.prepare), ids, z)
+    quick = table.starlight_of(spectra, open_library(templates), SETTINGS)
     stars, gas_of_ppxf = fitted(spectra, templates)
     tables = {
-        "ppxf": features.lines_of(spectra, stars, SETTINGS),
-        "starlight": features.lines_of(spectra, quick, SETTINGS),
+        "ppxf": line_table(spectra, stars, SETTINGS.lines),
+        "starlight": line_table(spectra, quick, SETTINGS.lines),
     }
     pipeline = pd.DataFrame([spzline(paths[k]) for k in keep])
     return {
         "spectra": len(keep),
         "pipeline": {
             "what": "our flux over LINEAREA of the file's own SPZLINE, by continuum subtracted",
-            **{name: against(table, pipeline) for name, table in tables.items()},
+            **{name: against(lines, pipeline) for name, lines in tables.items()},
         },
         "ppxf": {
             "what": "our flux, on pPXF's continuum, over pPXF's gas",
@@ -158,18 +158,18 @@ def real(folder: Path, templates: Path) -> dict:
     }
 
 
-def fitted(spectra: features.Spectra, templates: Path) -> tuple[np.ndarray, pd.DataFrame]:
+def fitted(spectra: Spectra, templates: Path) -> tuple[np.ndarray, pd.DataFrame]:
     """Starlight and line fluxes of pPXF's fits; NaN where there is none."""
     ppxf = SETTINGS.stellar.ppxf
     library = open_library(templates, ppxf.imf).cut(age_max=ppxf.age_max)
     stars, values = np.full(spectra.flux.shape, np.nan), []
-    for row in range(len(spectra.z)):
+    for row in range(len(spectra)):
         try:
             solution = populations.solved(spectra, row, library, SETTINGS)
         except Unfit:
             values.append({})
             continue
-        stars[row] = solution.problem.spectrum.norm * populations.starlight(solution)
+        stars[row] = populations.starlight(solution)
         values.append({key: value for key, value in solution.values.items() if key.startswith("flux_")})
     return stars, pd.DataFrame(values)
 
@@ -179,7 +179,7 @@ def spzline(path: Path) -> dict:
     with fits.open(path) as hdus:
         table = hdus["SPZLINE"].data if "SPZLINE" in hdus else hdus[3].data
         found = {}
-        for name in NAMES:
+        for name in EMISSION_LINES:
             row = table[np.argmin(np.abs(table["LINEWAVE"] - EMISSION_LINES[name].wave))]
             if row["LINEAREA_ERR"] > 0:
                 found |= {
@@ -195,7 +195,7 @@ def against(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict:
     What is left of the stars' Balmer absorption tells in weak lines alone.
     """
     result = {}
-    for name in NAMES:
+    for name in EMISSION_LINES:
         flux, error = (ours[column].to_numpy(float) for column in (f"flux_{name}", f"flux_{name}_err"))
         other, spread = (theirs[column].to_numpy(float) for column in (f"flux_{name}", f"flux_{name}_err"))
         with np.errstate(invalid="ignore"):

@@ -12,9 +12,11 @@ from populations import library_path, read_library
 from sanspec.classes import diagnostics
 from sanspec.config import Config
 from sanspec.errors import Warn
-from sanspec.features import emission, linetable
-from sanspec.measuring import features
+from sanspec.features import linetable
+from sanspec.measuring import table as measuring
+from sanspec.physics.lines import EMISSION_LINES
 from sanspec.spectra import preparing
+from sanspec.spectra.spectra import Spectra
 from sanspec.survey import specfile
 
 FOLDER, SETTINGS = ROOT / "benchmarks", Config()
@@ -74,36 +76,27 @@ def test_broad_lines_of_real_quasars_give_no_class_and_no_absurd_number(real_dat
     native = specfile.read_many(paths)
     z = np.array([one.z for one in native.about])
     smoothed = preparing.smooth_spectra(native, SETTINGS.prepare)
-    spectra = features.spectra_of(smoothed, np.arange(len(z)).astype(np.uint64), z)
-    lines = features.lines_of(spectra, features.starlight_of(spectra, read_library(), SETTINGS), SETTINGS)
-    classes, warn = features.classes_of(lines, SETTINGS)
+    spectra = measuring.spectra_of(smoothed, np.arange(len(z)).astype(np.uint64), z)
+    stars = measuring.starlight_of(spectra, read_library(), SETTINGS)
+    lines = linetable.line_table(spectra, stars, SETTINGS.lines)
+    classes, warn = measuring.classes_of(lines, SETTINGS)
     for row, narrow in enumerate(names.values()):
         assert classes["class"][row] == ("active" if narrow else "")
         assert bool(warn[row] & Warn.NO_CLASS) != narrow and bool(warn[row] & Warn.NO_LINE) != narrow
     assert (
-        np.nanmax(np.abs(lines[[f"flux_{name}" for name in emission.NAMES]].to_numpy()))
+        np.nanmax(np.abs(lines[[f"flux_{name}" for name in EMISSION_LINES]].to_numpy()))
         < diagnostics.ABSURD_FLUX
     )
 
 
 def test_a_negative_continuum_gives_no_width_and_no_class():
     """As where the sky was subtracted too much; a width over it would have the wrong sign."""
-    run = emitters.spectra(["active"], np.array([0.07]))
-    flux, shape = run[0] - 3.0, (1, 4500)
-    data = (
-        flux,
-        run[1] - 3.0,
-        np.full(shape, 1e4),
-        np.zeros((1, 1, 4500)),
-        np.full(shape, 10 / 3),
-        np.array([0.07]),
-    )
-    spectra = emission.Spectra(*data)
-    found = emission.measure(spectra, SETTINGS.lines)
-    lines = linetable.assemble(
-        "observed", np.array([1], np.uint64), np.ones(1), spectra, found, SETTINGS.lines
-    )
+    flux, stars = (one - 3.0 for one in emitters.spectra(["active"], np.array([0.07])))
+    noise = np.full((1, 4500), 1e4), np.zeros((1, 1, 4500)), np.full((1, 4500), 10 / 3)
+    ids, none = np.array([1], np.uint64), np.zeros(1, np.uint32)
+    spectra = Spectra("observed", ids, np.array([0.07]), flux, *noise, np.ones(1), none)
+    lines = linetable.line_table(spectra, stars, SETTINGS.lines)
     assert np.isnan(lines["ew_h_alpha"][0]) and lines["flux_h_alpha"][0] > 0
     assert int(lines["warn_h_alpha"][0]) & Warn.NO_LINE
-    classes, warn = features.classes_of(lines, SETTINGS)
+    classes, warn = measuring.classes_of(lines, SETTINGS)
     assert classes["class"][0] == "" and warn[0] & Warn.NO_CLASS

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ppxf import ppxf_util
 
@@ -19,7 +19,7 @@ Z = np.array([0.1])
 
 
 def measure(flux, z=Z, **more):
-    return indices.measure(DN4000, np.atleast_2d(flux), np.atleast_1d(z), **more)
+    return indices.break_strength(DN4000, np.atleast_2d(flux), np.atleast_1d(z), **more)
 
 
 def power_law(exponent):
@@ -29,7 +29,8 @@ def power_law(exponent):
 @settings(max_examples=30)
 @given(st.floats(-4, 4), st.floats(0.05, 0.15))
 def test_a_power_law_has_the_index_of_its_integrals(exponent, z):
-    """F_lambda = lambda^p: the mean F_nu of a window is that of lambda^(p+2), which has a closed form."""
+    """F_lambda = lambda^p: the mean F_nu of a window is that of lambda^(p+2), which has a closed form (but p = -3)."""
+    assume(abs(exponent + 3) > 1e-3)
     edges = air_to_vac(np.array([DN4000.blue, DN4000.red])) * (1 + z)
     mean = (edges[:, 1] ** (exponent + 3) - edges[:, 0] ** (exponent + 3)) / (exponent + 3)
     blue, red = mean / np.diff(edges)[:, 0]
@@ -122,7 +123,7 @@ def spoiled(kind):
 )
 def test_what_cannot_be_measured_is_nan_and_flagged(kind):
     flux, ivar, z = spoiled(kind)
-    found = indices.measure(DN4000, flux, z, ivar)
+    found = indices.break_strength(DN4000, flux, z, ivar)
     assert np.isnan(found.value).all() and np.isnan(found.error).all() and (found.warn == Warn.NO_INDEX).all()
 
 

@@ -17,11 +17,10 @@ from sanspec.features import vdisp_correction as correction
 from sanspec.products import samples
 
 SETTINGS = {
-    "agn": {"spectra": 66, "steps": 12, "batch": 24, "folds": 3, "neighbours": 5},
+    "agn": {"spectra": 66, "steps": 12, "batch": 24, "widths": [4, 8]},
     "classify": {"draws": 60, "experiments": 200},
     "lick": {"bootstrap": 20},
 }
-SMALL = {"svm_c": [1.0], "svm_gamma": [0.1], "widths": [4, 8]}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +28,7 @@ def run(tmp_path_factory):
     """Every stage in its order."""
     made = emitters.make(tmp_path_factory.mktemp("run"))
     made.config = made.folder / "config.yaml"
-    made.config.write_text(yaml.safe_dump(SETTINGS | {"agn": SETTINGS["agn"] | SMALL}))
+    made.config.write_text(yaml.safe_dump(SETTINGS))
     made.call = lambda stage, *words: main([stage, *map(str, words), "--config", str(made.config)])
     made.read = lambda name: store.read_table(made.folder / "tables" / name)
     made.numbers = lambda name: store.read_json(made.folder / "tables" / name)

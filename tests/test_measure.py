@@ -191,7 +191,7 @@ def real(real_data):
     """Every real file measured: rows by the name of its folder."""
     settings = config.Config()
     tools = table.Tools(composites.eigenspectra(read_library(), settings.measure.components), read_library())
-    return table.measure(files.find([real_data / "spectra"]), tools, settings)
+    return table.measure_files(files.find([real_data / "spectra"]), tools, settings)
 
 
 def rows(table, folder):

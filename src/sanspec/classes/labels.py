@@ -88,13 +88,6 @@ class Measured:
     width: Float[np.ndarray, " gal"]
 
 
-def budget(settings: Classify) -> dict[str, float]:
-    """Fractional error of each line: Richardson et al. 2016, quoted by Doorenbos et al. 2024, section 5.7."""
-    return dict(
-        zip(LINES, (settings.error_h_beta, settings.error_o_iii, settings.error_h_alpha, settings.error_n_ii))
-    )
-
-
 def probabilities(
     measured: Measured, settings: Classify, reading: str, seed: int
 ) -> Float[np.ndarray, "gal class"]:
@@ -103,11 +96,11 @@ def probabilities(
     reading `additive`: width + N(0, ew_error); `multiplicative`: width x N(1, ew_error). The paper's words
     allow both.
     """
-    rng = np.random.default_rng(seed)
+    rng, budget = np.random.default_rng(seed), dict(zip(LINES, settings.line_errors))
     tally = np.zeros((len(measured.width), len(CLASSES)))
     for _ in range(settings.draws):
         fluxes = {
-            name: flux * (1 + budget(settings)[name] * rng.standard_normal(len(flux)))
+            name: flux * (1 + budget[name] * rng.standard_normal(len(flux)))
             for name, flux in measured.fluxes.items()
         }
         spread = settings.ew_error * rng.standard_normal(len(measured.width))

@@ -13,10 +13,17 @@ from sklearn.svm import SVC
 
 from sanspec.config import Agn
 from sanspec.errors import SanspecError
+from sanspec.physics.constants import NORMAL_MAD
 
 BANDS = "ugriz"
 FEATURES = ("u_g", "g_r", "r_i", "i_z", "r", "fibre_r", "z_phot")
 SANE = (0.0, 40.0)  # magnitudes outside are no measurement: SDSS writes -9999
+NEIGHBOURS = 25  # of a photometric redshift
+FOLDS = 5  # of cross-validation
+SVM = {
+    "svm__C": (1.0, 10.0, 100.0),
+    "svm__gamma": (0.02, 0.1, 0.5),
+}  # penalties, inverse square kernel widths
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,12 @@ def with_redshifts(
     Mean redshift of the nearest neighbours in dereddened colours and magnitude (Ball et al. 2007); those of
     the training galaxies by cross-validation, so that none has seen itself.
     """
-    count = min(settings.neighbours, max(len(z) // 2, 1))
+    count = min(NEIGHBOURS, max(len(z) // 2, 1))
     regression = make_pipeline(StandardScaler(), KNeighborsRegressor(count))
-    folds = KFold(settings.folds, shuffle=True, random_state=settings.seed)
+    folds = KFold(FOLDS, shuffle=True, random_state=settings.seed)
     own = cross_val_predict(regression, known.values[:, :5], z, cv=folds)
     other = regression.fit(known.values[:, :5], z).predict(asked.values[:, :5])
-    scatter = 1.4826 * float(np.median(np.abs((own - z) / (1 + z))))
+    scatter = NORMAL_MAD * float(np.median(np.abs((own - z) / (1 + z))))
     return np.column_stack([known.values, own]), np.column_stack([asked.values, other]), scatter
 
 
@@ -68,6 +75,7 @@ def support_vectors(
 ) -> GridSearchCV:
     """A support vector machine with Gaussian kernel; its two parameters by cross-validated accuracy."""
     pipeline = Pipeline([("scale", StandardScaler()), ("svm", SVC(kernel="rbf"))])
-    choices = {"svm__C": list(settings.svm_c), "svm__gamma": list(settings.svm_gamma)}
-    folds = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
-    return GridSearchCV(pipeline, choices, scoring="accuracy", cv=folds).fit(features, active)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=settings.seed)
+    return GridSearchCV(
+        pipeline, {name: list(values) for name, values in SVM.items()}, scoring="accuracy", cv=folds
+    ).fit(features, active)

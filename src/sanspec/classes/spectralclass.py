@@ -99,7 +99,7 @@ def summary(lines: pd.DataFrame, table: pd.DataFrame, settings: Classify) -> dic
         "confusion": report,
         "unknown": {kind: int((table[f"class_{kind}"] == UNKNOWN).sum()) for kind in KINDS},
         "error_budget": {
-            "fractional": labels.budget(settings),
+            "fractional": dict(zip(LINES, settings.line_errors)),
             "ew": settings.ew_error,
             "reading": settings.ew_reading,
             "draws": settings.draws,

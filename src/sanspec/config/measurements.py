@@ -1,11 +1,13 @@
 """Redshifts, indices, lines, classes, quality."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from sanspec.config.base import Count, Positive, Section
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Redshift(Section):
@@ -42,25 +44,23 @@ class Lick(Section):
 
     method: Literal["classical", "pyphot"] = Field(
         "classical",
-        description="classical: parts of pixels, line through the sidebands' means, errors; pyphot: as that package, which has none",
+        description="classical: line through the means of the sidebands, partial pixels, errors; pyphot: as that package measures, without errors",
     )
     resolution: Literal["lick", "printed", "none"] = Field(
         "lick",
-        description="Lick indices are measured at: lick, Worthey & Ottaviani 1997, table 8; printed, with the 8.9 A at 6000 A of the paper; none, the spectrum's own",
+        description="resolution of the Lick indices: lick, Worthey & Ottaviani 1997, table 8; printed, the same with the 8.9 A at 6000 A of the paper; none, that of the spectrum",
     )
-    air: bool = Field(
-        True, description="false: index windows taken for vacuum ones, as if the difference were none"
-    )
+    air: bool = Field(True, description="index windows are wavelengths in air; false: taken for vacuum ones")
     coefficients: Path | None = Field(
         None,
-        description="published coefficients p0-p7 of the correction (.yaml), in place of those fitted to E-MILES",
+        description="published coefficients p0-p7 of the correction (.yaml), instead of those fitted to E-MILES",
     )
-    correct: bool = Field(True, description="free indices of velocity dispersion")
+    correct: bool = Field(True, description="correct indices for velocity dispersion")
     hbeta_on_fit: bool = Field(
         True,
-        description="Hbeta is measured on the stellar fit, which has no emission; false: on the spectrum",
+        description="measure Hbeta on the stellar fit, which has no emission; false: on the spectrum",
     )
-    bootstrap: Count = Field(1000, description="resamplings of the galaxies for the errors of correlations")
+    bootstrap: Count = Field(1000, description="bootstrap resamplings for the errors of correlations")
 
 
 class Lines(Section):
@@ -68,33 +68,18 @@ class Lines(Section):
 
     continuum: Literal["ppxf", "firefly", "starlight"] = Field(
         "ppxf",
-        description="whose stellar fit is subtracted, and Hbeta measured on; starlight: a quick sum of populations",
+        description="stellar fit that is subtracted, and on which Hbeta is measured; starlight: a quick sum of populations",
     )
-    v_max: Positive = Field(400.0, description="bound of a line's velocity relative to the redshift [km/s]")
-    sigma_start: Positive = Field(
-        100.0, description="velocity dispersion at which lines are sought, and weak ones measured [km/s]"
+    v_max: Positive = Field(
+        400.0,
+        description="maximum velocity of a line relative to the redshift [km/s]; a line at it is not measured",
     )
     sigma_max: Positive = Field(
-        600.0,
-        description="upper bound of the dispersion [km/s]; a line that meets it is broad and not measured",
-    )
-    own_snr: Positive = Field(
-        5.0, description="signal to noise from which a line has velocity and dispersion of its own"
+        600.0, description="maximum velocity dispersion [km/s]; a line at it is broad and not measured"
     )
     present_snr: float = Field(
         0.0, ge=0, description="a line is absent where its flux is not positive or below this signal to noise"
     )
-    coverage: float = Field(
-        0.7,
-        gt=0,
-        le=1,
-        description="least part of a line's squared profile on good pixels, else it is not measured",
-    )
-    sky_lines: tuple[Positive, ...] = Field(
-        (5578.9, 5894.6, 6302.0),
-        description="night-sky lines on which no line is measured [Angstrom, observed]",
-    )
-    sky_width: float = Field(4.0, ge=0, description="half width of what is left out about each [Angstrom]")
 
 
 class Classify(Section):
@@ -103,13 +88,11 @@ class Classify(Section):
     ew_min: float = Field(
         1.0, ge=0, description="equivalent width of Halpha below which a galaxy is passive [Angstrom, rest]"
     )
-    error_h_beta: float = Field(
-        0.15, ge=0, lt=1, description="fractional error of Hbeta (Richardson et al. 2016)"
+    line_errors: tuple[Fraction, Fraction, Fraction, Fraction] = Field(
+        (0.15, 0.15, 0.20, 0.30),
+        description="fractional errors of Hbeta, [O III] 5007, Halpha, [N II] 6583 (Richardson et al. 2016)",
     )
-    error_o_iii: float = Field(0.15, ge=0, lt=1, description="of [O III] 5007")
-    error_h_alpha: float = Field(0.20, ge=0, lt=1, description="of Halpha")
-    error_n_ii: float = Field(0.30, ge=0, lt=1, description="of [N II] 6583")
-    ew_error: float = Field(1.0, ge=0, description="standard deviation put on the equivalent width")
+    ew_error: float = Field(1.0, ge=0, description="standard deviation of the error of the equivalent width")
     ew_reading: Literal["additive", "multiplicative"] = Field(
         "additive",
         description="additive: EW + N(0, ew_error) [Angstrom]; multiplicative: EW x N(1, ew_error); both are reported",
@@ -117,35 +100,26 @@ class Classify(Section):
     draws: Count = Field(
         2000, description="perturbations of each galaxy for the probabilities of its classes"
     )
-    experiments: Count = Field(5000, description="draws of all labels by those probabilities (paper: 5000)")
-    seed: int = Field(0, ge=0, description="perturbations and draws are functions of it")
+    experiments: Count = Field(5000, description="draws of all labels from those probabilities (paper: 5000)")
+    seed: int = Field(0, ge=0, description="seed of the perturbations and draws")
 
 
 class Agn(Section):
-    """Baselines that tell active galaxies without a spectrum."""
+    """Baselines that identify active galaxies without a spectrum."""
 
     spectra: Count = Field(
-        1200, description="training spectra at most whose classes are measured, evenly spread over the split"
-    )
-    svm_c: tuple[Positive, ...] = Field(
-        (1.0, 10.0, 100.0),
-        description="penalties C of the support vector machine, chosen by cross-validation",
-    )
-    svm_gamma: tuple[Positive, ...] = Field(
-        (0.02, 0.1, 0.5),
-        description="inverse square widths of its kernel, chosen likewise [1 / whitened unit]",
-    )
-    folds: int = Field(
-        5, ge=2, le=20, description="folds of cross-validation and of the photometric redshifts"
-    )
-    neighbours: Count = Field(
-        25, description="neighbours of the photometric redshifts, in colours and magnitude"
+        1200,
+        description="maximum number of training spectra with measured classes, evenly spread over the split",
     )
     steps: Count = Field(250, description="optimiser steps of the image classifier")
-    batch: Count = Field(64, description="galaxies a step")
+    batch: Count = Field(64, description="galaxies per step")
     rate: Positive = Field(1e-3, description="its peak learning rate")
-    widths: tuple[Count, ...] = Field((24, 48, 96), description="channels of its stages, each half as fine")
-    seed: int = Field(0, ge=0, description="of its weights and batches, and of the folds")
+    widths: tuple[Count, ...] = Field(
+        (24, 48, 96), description="channels of its stages, each with half the resolution of the one before"
+    )
+    seed: int = Field(
+        0, ge=0, description="seed of its weights and batches, and of the folds of cross-validation"
+    )
 
 
 class Quality(Section):
@@ -169,5 +143,5 @@ class Measure(Section):
     components: Count = Field(8, description="stellar eigenspectra made from the E-MILES populations")
     templates: Path = Field(
         Path("results/raw/templates/emiles.npz"),
-        description="E-MILES populations; `sanspec templates` fetches them",
+        description="E-MILES populations; `sanspec templates` downloads them",
     )

@@ -1,102 +1,109 @@
-"""Absorption indices of observed and predicted spectra, and what other readings of the recipe change."""
+"""Absorption indices of observed and predicted spectra, and the effect of other readings of the recipe."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, UInt64
+from jaxtyping import Float
 
 from sanspec.config import Lick
 from sanspec.features import indices, lick
+from sanspec.features.indices import Measured
 from sanspec.physics.lines import INDICES, Index
 from sanspec.scores import metrics
 from sanspec.spectra.preparing import fill_gaps
+from sanspec.spectra.spectra import Spectra
 
 RESOLUTIONS = {"lick": lick.lick_fwhm, "printed": lick.printed_fwhm, "none": None}
 COMPARED = ("mgb", "fe5270", "fe5335", "hbeta")  # indices on which the choices of the recipe are tried
-CHOICES = {  # the published recipe leaves these open, or prints them otherwise
+CHOICES = {  # left open by the published recipe, or printed differently there
     "vacuum_taken_for_air": {"air": False},
     "resolution_as_printed": {"resolution": lick.printed_fwhm},
     "resolution_of_the_spectrum": {"resolution": None},
 }
 
 
-@dataclass(frozen=True)
-class Side:
-    """One kind of spectra, with noise where it is known; as `lick.measure` takes them."""
-
-    flux: Float[np.ndarray, "gal pix"]
-    z: Float[np.ndarray, " gal"]
-    lsf: Float[np.ndarray, "gal pix"]
-    ivar: Float[np.ndarray, "gal pix"] | None = None
-    correlation: Float[np.ndarray, "gal lag pix"] | None = None
-
-    def measure(self, wanted: Mapping[str, Index], **choices) -> lick.Indices:
-        """Indices of all spectra."""
-        return lick.measure(wanted, self.flux, self.z, self.lsf, self.ivar, self.correlation, **choices)
+def definitions() -> dict[str, Index]:
+    """The breaks and the 25 Lick indices, by name."""
+    return {**INDICES, **lick.definitions()}
 
 
-def table_of(
-    specobjid: UInt64[np.ndarray, " gal"], observed: Side, predicted: Side, settings: Lick
-) -> pd.DataFrame:
-    """Columns `<index>_observed`, `_observed_err`, `_predicted`, `_warn` of the breaks and all Lick indices.
+def indices_of(
+    spectra: Spectra, settings: Lick, names: Sequence[str] | None = None, **choices
+) -> dict[str, Measured]:
+    """Some indices (default: all) of spectra, not corrected for velocity dispersion.
 
-    The breaks at the resolution of the spectra, the Lick indices at that of the settings.
+    The breaks at the resolution of the spectra, the Lick indices at that of the settings. choices: arguments of
+    `lick.lick_indices` that override the settings.
     """
-    table = pd.DataFrame({"specobjid": specobjid})
-    for index in INDICES.values():
-        pair = (
-            indices.measure(index, observed.flux, observed.z, observed.ivar, observed.correlation),
-            indices.measure(index, predicted.flux, predicted.z),
-        )
-        table = pd.concat([table, columns(index.name, *pair)], axis=1)
-    pair, wanted, resolution = (observed, predicted), lick.definitions(), RESOLUTIONS[settings.resolution]
-    found = [side.measure(wanted, resolution=resolution, air=settings.air) for side in pair]
-    if settings.method == "pyphot":
-        found = [by_pyphot(side, wanted, one, resolution) for side, one in zip(pair, found)]
-    parts = [columns(name, *(one[name] for one in found)) for name in wanted]
-    return pd.concat([table, *parts], axis=1).assign(warn=table["dn4000_warn"])
+    wanted = {name: index for name, index in definitions().items() if names is None or name in names}
+    data = spectra.flux, spectra.z, spectra.ivar, spectra.correlation
+    found = {name: indices.break_strength(wanted[name], *data) for name in INDICES if name in wanted}
+    lines = {name: index for name, index in wanted.items() if name not in found}
+    choices = {"resolution": RESOLUTIONS[settings.resolution], "air": settings.air} | choices
+    if lines:
+        data = spectra.flux, spectra.z, spectra.lsf, spectra.ivar, spectra.correlation
+        measured = lick.lick_indices(lines, *data, **choices)
+        found |= {name: measured[name] for name in lines}
+    return found
 
 
-def columns(name: str, observed: indices.Measured, predicted: indices.Measured) -> pd.DataFrame:
-    """The columns of one index."""
-    return pd.DataFrame(
-        {
-            f"{name}_observed": observed.value,
-            f"{name}_observed_err": observed.error,
-            f"{name}_predicted": predicted.value,
-            f"{name}_warn": observed.warn | predicted.warn,
-        }
-    )
+def hbeta_on_fit(
+    stars: Float[np.ndarray, "gal pix"],
+    z: Float[np.ndarray, " gal"],
+    lsf: Float[np.ndarray, "gal pix"],
+    settings: Lick,
+) -> Measured:
+    """Hbeta of fitted starlight, which has no emission: value without error; NaN where nothing was fitted."""
+    wanted = {"hbeta": lick.definitions()["hbeta"]}
+    resolution = RESOLUTIONS[settings.resolution]
+    return lick.lick_indices(wanted, stars, z, lsf, resolution=resolution, air=settings.air)["hbeta"]
 
 
 def by_pyphot(
-    side: Side, wanted: Mapping[str, Index], found: lick.Indices, resolution: lick.Resolution | None
-) -> lick.Indices:
-    """The same indices as pyphot measures them, where `found` has them at all; in air, without errors."""
-    filled = fill_gaps(side.flux, np.isfinite(side.flux))
+    spectra: Spectra, found: Mapping[str, Measured], resolution: lick.Resolution | None
+) -> dict[str, Measured]:
+    """The same Lick indices as pyphot measures them, where `found` has a value; in air, without errors."""
+    wanted = {name: index for name, index in lick.definitions().items() if name in found}
+    filled = fill_gaps(spectra.flux, np.isfinite(spectra.flux))
     if resolution is not None:
-        filled = lick.degrade(filled, np.nan_to_num(side.z), side.lsf, resolution=resolution)
-    values = np.where(np.isfinite(found.value), lick.pyphot_values(wanted, filled, side.z), np.nan)
-    return lick.Indices(found.names, values, np.full(values.shape, np.nan), found.warn)
+        filled = lick.degrade(filled, np.nan_to_num(spectra.z), spectra.lsf, resolution=resolution)
+    result = dict(found)
+    for name, value in zip(wanted, lick.pyphot_values(wanted, filled, spectra.z).T):
+        value = np.where(np.isfinite(found[name].value), value, np.nan)
+        result[name] = Measured(value, np.full(len(spectra), np.nan), found[name].warn)
+    return result
 
 
-def choices(observed: Side, predicted: Side) -> dict:
-    """What other readings of the recipe change: median ratio to the standard one, and the correlation."""
-    wanted = {name: lick.definitions()[name] for name in COMPARED}
-    pair = observed, predicted
-    standard = [side.measure(wanted) for side in pair]
-    tried = {name: [side.measure(wanted, **change) for side in pair] for name, change in CHOICES.items()}
-    tried["pyphot"] = [by_pyphot(side, wanted, one, lick.lick_fwhm) for side, one in zip(pair, standard)]
+def table_of(specobjid: np.ndarray, observed: Mapping, predicted: Mapping) -> pd.DataFrame:
+    """Columns `<index>_observed`, `_observed_err`, `_predicted`, `_warn` of every index; `warn`: of Dn4000."""
+    table = {"specobjid": specobjid}
+    for name, one in observed.items():
+        table[f"{name}_observed"], table[f"{name}_observed_err"] = one.value, one.error
+        table[f"{name}_predicted"] = predicted[name].value
+        table[f"{name}_warn"] = one.warn | predicted[name].warn
+    return pd.DataFrame(table | {"warn": table["dn4000_warn"]})
+
+
+def choices(pair: Sequence[Spectra]) -> dict:
+    """For other readings of the recipe: median ratio to the standard one, and the correlation.
+
+    pair: observed and predicted spectra.
+    """
+    standard = [indices_of(spectra, Lick(), COMPARED) for spectra in pair]
+    tried = {
+        name: [indices_of(spectra, Lick(), COMPARED, **change) for spectra in pair]
+        for name, change in CHOICES.items()
+    }
+    tried["pyphot"] = [by_pyphot(spectra, one, lick.lick_fwhm) for spectra, one in zip(pair, standard)]
     return {
         choice: {name: changed(standard, both, name) for name in COMPARED} for choice, both in tried.items()
     }
 
 
-def changed(standard: list[lick.Indices], other: list[lick.Indices], name: str) -> dict:
+def changed(standard: Sequence[Mapping], other: Sequence[Mapping], name: str) -> dict:
     """Median ratio of one index to the standard one, observed and predicted, and the two correlations."""
-    pairs = list(zip((one[name].value for one in other), (one[name].value for one in standard)))
+    pairs = [(new[name].value, old[name].value) for new, old in zip(other, standard)]
     medians = [metrics.quantiles(new / old)["median"] for new, old in pairs]
     return {
         "ratio_observed": medians[0],

@@ -67,7 +67,7 @@ def fit_redshifts(
 
 
 def members(
-    table: pd.DataFrame, hbeta: Mapping[str, Measured] | None, kind: str
+    table: pd.DataFrame, hbeta: Mapping[str, Measured], kind: str
 ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Value, error and bits of every index of one kind as measured; Hbeta from the fit where given."""
     found = {}
@@ -76,7 +76,7 @@ def members(
         error = table.get(f"{name}_{kind}_err", pd.Series(np.nan, table.index)).to_numpy(float)
         missing = np.where(np.isfinite(value), 0, int(Warn.NO_INDEX)).astype(np.uint32)
         found[name] = value, error, missing
-    if hbeta is not None:
+    if kind in hbeta:
         on_fit = hbeta[kind]
         found["hbeta"] = on_fit.value, found["hbeta"][1], on_fit.warn
     return found
@@ -86,7 +86,7 @@ def corrected(
     table: pd.DataFrame,
     populations: pd.DataFrame,
     coefficients: Mapping[str, correction.Correction],
-    hbeta: Mapping[str, Measured] | None,
+    hbeta: Mapping[str, Measured],
     settings: Lick,
 ) -> pd.DataFrame:
     """`<index>_<kind>`, its error (observed) `<index>_warn` of SHOWN, and `vdisp_<kind>`, one row an object.
@@ -105,23 +105,13 @@ def corrected(
                 freed = correction.apply(coefficients[name], value, vdisp, error, vdisp_err)
                 done = Measured(freed.value, freed.error, freed.warn | bits)
             found[name] = done
-        found["mgfe"] = combined(found)
+        found["mgfe"] = lick.mgfe(found)
         for name in SHOWN:
             result[f"{name}_{kind}"] = found[name].value
             if kind == "observed":
                 result[f"{name}_{kind}_err"] = found[name].error
             warn[name] = warn[name] | found[name].warn
     return result.assign(**{f"{name}_warn": bits.astype(np.uint32) for name, bits in warn.items()})
-
-
-def combined(found: Mapping[str, Measured]) -> Measured:
-    """[MgFe]' of corrected indices; NaN and NO_INDEX where its product is negative."""
-    parts = [found[name] for name in ("mgb", "fe5270", "fe5335")]
-    value, error = lick.mgfe(*(part.value for part in parts), tuple(part.error for part in parts))
-    bits = np.bitwise_or.reduce([part.warn for part in parts])
-    return Measured(
-        value, error, bits | np.where(np.isfinite(value), 0, int(Warn.NO_INDEX)).astype(np.uint32)
-    )
 
 
 # ---------------------------------------------------------------------------------------------- agreement

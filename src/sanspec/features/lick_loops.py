@@ -7,10 +7,10 @@ TAIL = 4.5  # reach of the kernel in standard deviations: 7e-6 of its weight lie
 
 
 @numba.njit(cache=True, nogil=True)
-def measure_rows(
-    flux, good, deviation, correlation, sigma, wave, edges, windows, kinds, spans, least, value, error
+def index_rows(
+    flux, good, deviation, correlation, sigma, wave, edges, windows, kinds, spans, min_good, value, error
 ):
-    """`lick.measure` of every row, into `value` and `error`; spans: widths of the feature windows at rest."""
+    """`lick.lick_indices` of every row, into `value` and `error`; spans: widths of the feature windows at rest."""
     count, pixels = flux.shape
     smoothed, covered = np.empty(pixels), np.empty(pixels, np.bool_)
     slope, mean_b, mean_r, mean_f = np.empty(pixels), np.empty(pixels), np.empty(pixels), np.empty(pixels)
@@ -24,7 +24,7 @@ def measure_rows(
         for k in range(len(kinds)):
             three = windows[row, k]
             inside = three.min() >= edges[0] and three.max() <= edges[-1]
-            if not inside or min([_part(edges, good[row], three[j]) for j in range(3)]) < least:
+            if not inside or min([_part(edges, good[row], three[j]) for j in range(3)]) < min_good:
                 continue
             start = max(np.searchsorted(edges, three.min()) - 1, 0)
             stop = min(np.searchsorted(edges, three.max()) + 1, pixels)

@@ -1,29 +1,30 @@
-"""The table of emission lines: one row a spectrum, the columns of every line; what they say together."""
+"""The table of emission lines: one row per spectrum, the same columns for every line, and a summary."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
+from dataclasses import astuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, UInt64
+from jaxtyping import Float
 
 from sanspec.config import Lines
 from sanspec.errors import Warn
 from sanspec.features import emission
-from sanspec.features.emission import EMISSION_LINES, NAMES, Line, Spectra
+from sanspec.physics.lines import EMISSION_LINES
 from sanspec.scores import metrics
 from sanspec.spectra import grid
+from sanspec.spectra.spectra import Spectra
 
 FLUX_UNIT = "1e-17 erg / (s cm2)"
-COLUMNS = {  # of each line, with their units
-    "flux": FLUX_UNIT,
-    "flux_err": FLUX_UNIT,
-    "ew": "Angstrom",
-    "ew_err": "Angstrom",
-    "v": "km/s",
-    "sigma": "km/s",
-    "warn": "",
+QUANTITIES = {  # of each line: unit and meaning
+    "flux": (FLUX_UNIT, "flux, observed frame,"),
+    "flux_err": (FLUX_UNIT, "1-sigma error of the flux"),
+    "ew": ("Angstrom", "equivalent width at rest, positive in emission,"),
+    "ew_err": ("Angstrom", "1-sigma error of the equivalent width"),
+    "v": ("km/s", "velocity relative to z"),
+    "sigma": ("km/s", "velocity dispersion, corrected for the instrument,"),
 }
-SEEN = 5.0  # signal to noise from which lines of two measurements are compared
+SEEN = 5.0  # signal-to-noise ratio above which lines of two measurements are compared
 
 
 def column(quantity: str, line: str) -> str:
@@ -32,74 +33,58 @@ def column(quantity: str, line: str) -> str:
     return f"{base}_{line}_{error}" if error else f"{base}_{line}"
 
 
-def units() -> dict[str, str]:
-    """Unit of every column that has one."""
-    return {column(key, name): unit for name in NAMES for key, unit in COLUMNS.items() if unit}
+def columns() -> dict[str, tuple[str, str]]:
+    """Unit and meaning of every measured column."""
+    return {
+        column(quantity, line): (unit, f"{text} of {line}")
+        for line in EMISSION_LINES
+        for quantity, (unit, text) in QUANTITIES.items()
+    }
 
 
-def assemble(
-    kind: str,
-    specobjid: UInt64[np.ndarray, " gal"],
-    norm: Float[np.ndarray, " gal"],
+def line_table(
     spectra: Spectra,
-    lines: Sequence[dict[str, Line]],
+    stars: Float[np.ndarray, "gal pix"],
     settings: Lines,
+    stretches: Collection[str] = tuple(emission.STRETCHES),
+    progress=iter,
 ) -> pd.DataFrame:
-    """One row for each spectrum.
+    """Fit all lines: one row per spectrum, `columns` and `warn_<line>`, `present_<line>` of every line, `warn`.
 
-    norm: what fluxes are in units of [1e-17 erg/s/cm2/A]. Equivalent widths are at rest and positive in
-    emission, their errors those of the flux alone. `present_<line>`: 1, 0, or -1 where it is not known;
-    `warn`: all bits of the four lines of the diagram.
+    Arguments as in `emission.emission_lines`. Equivalent widths are at rest and positive in emission, their errors
+    those of the flux alone. `present_<line>`: 1, 0, or -1 where it is not known; `warn`: all bits of the four lines of
+    the diagram.
     """
-    table = pd.DataFrame({"specobjid": specobjid, "kind": kind, "z": spectra.z})
+    lines, z = emission.emission_lines(spectra, stars, settings, stretches, progress), spectra.z
+    table = {"specobjid": spectra.specobjid, "kind": spectra.kind, "z": z}
     for name, line in EMISSION_LINES.items():
         found = [one[name] for one in lines]
-        flux, error = (np.array([getattr(one, key) for one in found]) for key in ("flux", "error"))
-        level = emission.continuum(spectra.stars, spectra.z, line.wave) * (1 + spectra.z)
-        width = widths(line, found, spectra, level)
-        warn = np.array([one.warn for one in found]) | np.where(np.isfinite(width), 0, int(Warn.NO_LINE))
-        values = {
-            "flux": flux * norm,
-            "flux_err": error * norm,
-            "ew": width,
-            "ew_err": error / level,
-            "v": [one.v for one in found],
-            "sigma": [one.sigma for one in found],
-            "warn": warn.astype(np.uint32),
-        }
+        flux, error, v, sigma, warn = np.array([astuple(one) for one in found]).reshape(-1, 5).T
+        level = emission.continuum(stars, z, line.wave) * (1 + z)
+        spread = [np.interp(line.wave * (1 + a), grid.WAVE, lsf) / (1 + a) for a, lsf in zip(z, spectra.lsf)]
+        width = [emission.equivalent_width(line, *one) for one in zip(found, spread, level)]
         there = np.where(np.isfinite(flux), emission.present(flux, error, settings.present_snr), -1)
-        new = {column(key, name): values[key] for key in COLUMNS} | {f"present_{name}": there.astype(np.int8)}
-        table = pd.concat([table, pd.DataFrame(new)], axis=1)
+        values = (flux * spectra.norm, error * spectra.norm, width, error / level, v, sigma)
+        table |= {column(quantity, name): one for quantity, one in zip(QUANTITIES, values)}
+        warn = warn.astype(np.uint32) | np.where(np.isfinite(width), 0, Warn.NO_LINE).astype(np.uint32)
+        table |= {f"warn_{name}": warn, f"present_{name}": there.astype(np.int8)}
     table["warn"] = np.bitwise_or.reduce([table[f"warn_{name}"] for name in emission.DIAGRAM])
-    return table
+    return pd.DataFrame(table)
 
 
-def widths(
-    line: emission.EmissionLine, found: Sequence[Line], spectra: Spectra, level: Float[np.ndarray, " gal"]
-) -> Float[np.ndarray, " gal"]:
-    """Equivalent widths by specutils [Angstrom, rest, emission positive]; NaN without line or continuum."""
-    result = np.full(len(found), np.nan)
-    for row, one in enumerate(found):
-        if np.isfinite(one.flux) and np.isfinite(level[row]):
-            z = spectra.z[row]
-            spread = np.interp(line.wave * (1 + z), grid.WAVE, spectra.lsf[row]) / (1 + z)
-            result[row] = emission.equivalent_width(line, one, spread, level[row])
-    return result
-
-
-def summary(table: pd.DataFrame, least_snr: float) -> dict:
-    """Rule of absence; for each kind and line how many were measured, are there, or bear which bits."""
+def summary(table: pd.DataFrame, min_snr: float) -> dict:
+    """The rule of absence; for each kind and line how many were measured, are present, or carry which bits."""
     kinds = {kind: rows for kind, rows in table.groupby("kind")}
     return {
-        "absent": f"flux <= 0 or below {least_snr:g} times its error; a line not measured is neither",
-        "equivalent_widths": "rest frame, by specutils, whose sign is turned: positive in emission",
+        "absent": f"flux <= 0 or below {min_snr:g} times its error; a line not measured is neither",
+        "equivalent_widths": "rest frame, by specutils, with the sign changed: positive in emission",
         "count": {kind: len(rows) for kind, rows in kinds.items()},
-        "lines": {kind: {name: tally(rows, name) for name in NAMES} for kind, rows in kinds.items()},
+        "lines": {kind: {name: tally(rows, name) for name in EMISSION_LINES} for kind, rows in kinds.items()},
     }
 
 
 def tally(table: pd.DataFrame, name: str) -> dict:
-    """What became of one line."""
+    """How often one line is present, absent, not measured, at a bound, detected; its median width."""
     there, warn = table[f"present_{name}"], table[f"warn_{name}"].to_numpy(np.uint32)
     snr = table[f"flux_{name}"] / table[f"flux_{name}_err"]
     return {
@@ -113,9 +98,9 @@ def tally(table: pd.DataFrame, name: str) -> dict:
 
 
 def against(table: pd.DataFrame, suffix: str) -> dict:
-    """Median and scatter of our fluxes over those in columns with `suffix`, by line, above SEEN."""
+    """Median and scatter, by line, of our fluxes over those in columns with `suffix`, above SEEN."""
     result = {}
-    for name in NAMES:
+    for name in EMISSION_LINES:
         ours, error = table[f"flux_{name}"].to_numpy(float), table[f"flux_{name}_err"].to_numpy(float)
         theirs = table[f"flux_{name}{suffix}"].to_numpy(float)
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -122,7 +122,9 @@ def broadened(
 
     def values(part: Mapping, base: lick.Resolution) -> list[np.ndarray]:
         make = (lick.dispersed(vdisp, base) for vdisp in vdisps)
-        return [lick.measure(part, flux, at_rest, given, wave=wave, resolution=one).value for one in make]
+        return [
+            lick.lick_indices(part, flux, at_rest, given, wave=wave, resolution=one).value for one in make
+        ]
 
     lines = np.array(values(wanted, lick.lick_fwhm))
     breaks = np.array(values({"dn4000": INDICES["dn4000"]}, lambda w: np.full(w.shape, fwhm)))

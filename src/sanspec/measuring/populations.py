@@ -1,6 +1,4 @@
-"""Stellar populations of spectra of a user's own, fitted with pPXF: a second or so each."""
-
-from collections.abc import Sequence
+"""Stellar populations of spectra of a user's own, fitted with pPXF: about a second per spectrum."""
 
 import numpy as np
 import pandas as pd
@@ -8,9 +6,9 @@ from jaxtyping import Float
 
 from sanspec.config import Config
 from sanspec.errors import Warn
-from sanspec.measuring.features import Spectra
 from sanspec.physics.air import air_to_vac
 from sanspec.spectra import grid
+from sanspec.spectra.spectra import Spectra
 from sanspec.stellar import models
 from sanspec.stellar import spectra as fitted
 from sanspec.stellar.library import Library
@@ -22,7 +20,7 @@ COLUMNS = {
     "vdisp_err": ("km/s", "its formal error"),
     "log_age_light": ("dex(yr)", "light-weighted mean log age"),
     "metal_light": ("dex", "light-weighted mean [M/H]"),
-    "ebv_stars": ("mag", "colour excess of the stars, the Milky Way's not taken out"),
+    "ebv_stars": ("mag", "colour excess of the stars, not corrected for the Milky Way"),
     "log_mass": ("dex(Msun)", "mass in stars and remnants inside the fibre"),
     "chi2": ("", "chi2 per degree of freedom of the fit"),
 }
@@ -31,28 +29,18 @@ COLUMNS = {
 def populations_of(
     spectra: Spectra, library: Library, settings: Config
 ) -> tuple[pd.DataFrame, Float[np.ndarray, "gal pix"], np.ndarray]:
-    """COLUMNS, the stars' share of the fits (unit of the flux, NaN without a fit), and WARN bits."""
-    rows = [one(spectra, row, library, settings) for row in range(len(spectra.z))]
-    values, stars, warn = zip(*rows) if rows else ((), (), ())
-    shape = len(rows), grid.WAVE.size
-    return (
-        pd.DataFrame(values, columns=list(COLUMNS)),
-        np.reshape(np.array(stars), shape),
-        np.array(warn, np.uint32),
-    )
-
-
-def one(
-    spectra: Spectra, row: int, library: Library, settings: Config
-) -> tuple[Sequence[float], np.ndarray, int]:
-    """The fit of one spectrum; NaN and NOT_FITTED where there is none."""
-    try:
-        solution = solved(spectra, row, library, settings)
-    except Unfit as fault:
-        nothing = [np.nan] * len(COLUMNS), np.full(grid.WAVE.size, np.nan)
-        return *nothing, int(fault.warn | Warn.NOT_FITTED)
-    norm = solution.problem.spectrum.norm
-    return [solution.values[name] for name in COLUMNS], norm * starlight(solution), int(solution.warn)
+    """COLUMNS, the starlight of the fits (unit of the flux, NaN without a fit), and WARN bits."""
+    values = np.full((len(spectra), len(COLUMNS)), np.nan)
+    stars, warn = np.full(spectra.flux.shape, np.nan), np.zeros(len(spectra), np.uint32)
+    for row in range(len(spectra)):
+        try:
+            solution = solved(spectra, row, library, settings)
+        except Unfit as fault:
+            warn[row] = int(fault.warn | Warn.NOT_FITTED)
+            continue
+        values[row] = [solution.values[name] for name in COLUMNS]
+        stars[row], warn[row] = starlight(solution), int(solution.warn)
+    return pd.DataFrame(values, columns=list(COLUMNS)), stars, warn
 
 
 def solved(spectra: Spectra, row: int, library: Library, settings: Config) -> Solution:
@@ -62,13 +50,14 @@ def solved(spectra: Spectra, row: int, library: Library, settings: Config) -> So
         raise Unfit(Warn.NOT_FITTED)
     norm = float(np.median(spectra.flux[row][good]))
     noise = np.where(good, np.where(good, spectra.ivar[row], 1.0) ** -0.5, np.nan) / norm
-    whose = int(spectra.specobjid[row]), "observed", float(spectra.z[row])
+    identity = int(spectra.specobjid[row]), "observed", float(spectra.z[row])
     light = spectra.flux[row] / norm, noise, good, spectra.lsf[row]
-    return regularised_fit(fitted.Spectrum(*whose, grid.WAVE, *light, norm), library, settings.stellar)
+    return regularised_fit(fitted.Spectrum(*identity, grid.WAVE, *light, norm), library, settings.stellar)
 
 
 def starlight(solution: Solution) -> Float[np.ndarray, " pix"]:
-    """The stars of a solution on grid.WAVE, in the unit of the spectrum fitted."""
+    """The starlight of a solution on grid.WAVE, in the unit of the spectrum that was fitted."""
     problem, fit = solution.problem, solution.fit
     wave = air_to_vac(problem.lam) * (1 + problem.spectrum.z)
-    return models.on_product_grid(wave, problem.scale * (fit.bestfit - fit.gas_bestfit))
+    stars = models.on_product_grid(wave, problem.scale * (fit.bestfit - fit.gas_bestfit))
+    return problem.spectrum.norm * stars

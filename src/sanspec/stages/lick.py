@@ -1,15 +1,13 @@
-"""Free indices of velocity dispersion, measure Hbeta on the stellar fit, compare observed with predicted."""
+"""Correct indices for velocity dispersion, measure Hbeta on the stellar fit, compare observed with predicted."""
 
 import logging
 
 import numpy as np
-import pandas as pd
 
 from sanspec import config, options, store
-from sanspec.features import absorption, dispersed, lick
+from sanspec.features import absorption, dispersed
 from sanspec.features import vdisp_correction as correction
-from sanspec.features.indices import Measured
-from sanspec.products import samples
+from sanspec.products.members import Members
 from sanspec.scores.numbers import record
 from sanspec.stellar import models, results
 
@@ -28,39 +26,27 @@ def run(args) -> None:
     """Correct every index of both spectra of each test galaxy, correlate, write."""
     whole = config.load(args.config)
     settings = whole.lick
-    test = samples.read_sample(args.spectra, "test")
-    table, objects = (samples.aligned(path, test.specobjid) for path in (args.indices, args.objects))
+    members = Members(args.spectra, args.predicted)
+    table, objects = members.table(args.indices), members.table(args.objects)
     populations = results.read(args.populations)
     coefficients = correction.from_json(store.read_json(args.broadening))
-    moved = (
-        populations if whole.lines.continuum == "ppxf" else None
-    )  # the other fits have no velocity of their own
-    hbeta = on_fits(args, test, settings, moved) if settings.hbeta_on_fit else None
-    freed = dispersed.corrected(table, populations, coefficients, hbeta, settings)
+    hbeta = {}
+    for spectra in (members.observed, members.predictor("predicted")) if settings.hbeta_on_fit else ():
+        model = models.read(args.models, spectra.specobjid, spectra.kind)
+        z = model["z"]
+        if whole.lines.continuum == "ppxf":  # the other fits have no velocity of their own
+            z = dispersed.fit_redshifts(populations, spectra.specobjid, spectra.kind, z)
+        hbeta[spectra.kind] = absorption.hbeta_on_fit(model["stars"], z, spectra.lsf, settings)
+    corrected = dispersed.corrected(table, populations, coefficients, hbeta, settings)
     morphology = objects["morphology"].to_numpy(str)
-    found = dispersed.agreement(freed, morphology, settings.bootstrap)
+    found = dispersed.agreement(corrected, morphology, settings.bootstrap)
     made = store.provenance("lick", settings.model_dump(mode="json"))
-    store.write_table(args.out, freed.assign(morphology=morphology), units(freed), made)
+    store.write_table(args.out, corrected.assign(morphology=morphology), units(corrected), made)
     variants = uncorrected(table, populations, coefficients, hbeta, settings, morphology)
     store.write_json(args.summary, record(dispersed.numbers(found)) | found | {"other_choices": variants})
     for name in dispersed.SHOWN:
-        log.info("%s: %s", name, said(found[name]["no_spirals"]))
-
-
-def on_fits(
-    args, test: samples.Sample, settings: config.Lick, moved: pd.DataFrame | None
-) -> dict[str, Measured]:
-    """Hbeta of both kinds of spectra measured on their stellar fits, which `moved` says the velocities of."""
-    wanted = {"hbeta": lick.definitions()["hbeta"]}
-    lsf = samples.read_lsf(args.spectra, test.rows), samples.read_predicted_lsf(args.predicted, len(test.z))
-    found = {}
-    for kind, width in zip(results.KINDS, lsf):
-        model = models.read(args.models, test.specobjid, kind)
-        z = model["z"] if moved is None else dispersed.fit_redshifts(moved, test.specobjid, kind, model["z"])
-        resolution = absorption.RESOLUTIONS[settings.resolution]
-        measured = lick.measure(wanted, model["stars"], z, width, resolution=resolution, air=settings.air)
-        found[kind] = measured["hbeta"]
-    return found
+        values = found[name]["no_spirals"]
+        log.info("%s: {count} galaxies but spirals, Pearson {pearson:.3f}".format(**values), name)
 
 
 def uncorrected(
@@ -70,14 +56,14 @@ def uncorrected(
     plain = settings.model_copy(update={"correct": False})
     tried = {
         "without_correction": dispersed.corrected(table, populations, coefficients, hbeta, plain),
-        "hbeta_on_spectrum": dispersed.corrected(table, populations, coefficients, None, settings),
+        "hbeta_on_spectrum": dispersed.corrected(table, populations, coefficients, {}, settings),
     }
     return {
         choice: {
             name: {key: values["pearson"] for key, values in of_class.items()}
-            for name, of_class in dispersed.agreement(freed, morphology, 2).items()
+            for name, of_class in dispersed.agreement(variant, morphology, 2).items()
         }
-        for choice, freed in tried.items()
+        for choice, variant in tried.items()
     }
 
 
@@ -86,8 +72,3 @@ def units(table) -> dict[str, str]:
     angstrom = ("mgb", "fe5270", "fe5335", "mgfe", "hbeta")
     result = {name: "Angstrom" for name in table if name.startswith(angstrom) and not name.endswith("warn")}
     return result | {"vdisp_observed": "km/s", "vdisp_predicted": "km/s"}
-
-
-def said(found: dict) -> str:
-    """One line of the log."""
-    return f"{found['count']} galaxies but spirals, Pearson {found['pearson']:.3f}"

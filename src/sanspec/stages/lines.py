@@ -1,7 +1,7 @@
-"""Fit emission lines to observed and predicted spectra less their starlight."""
+"""Fit emission lines to observed and predicted spectra after subtracting their starlight."""
 
 import logging
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,11 @@ from tqdm import tqdm
 
 from sanspec import config, options, store
 from sanspec.errors import SanspecError
-from sanspec.features import emission, linetable
+from sanspec.features import linetable
 from sanspec.physics.dust import milky_way_transmission
+from sanspec.physics.lines import EMISSION_LINES
 from sanspec.products import samples
+from sanspec.products.members import Members
 from sanspec.scores.numbers import Number, record
 from sanspec.stellar import models, results
 
@@ -20,43 +22,41 @@ log = logging.getLogger(__name__)
 FILES = options.files(
     "config spectra",
     models="fitted spectra: tables/ppxf_models.h5, tables/firefly_models.h5 or those of starlight",
-    out="table to write (.parquet or .ecsv), one row a spectrum",
+    out="table to write (.parquet or .ecsv), one row per spectrum",
     summary="counts and comparison to write (.json)",
 )
-PAIR = {
-    "predicted": "generated/predicted.h5: its spectra are measured as well",
-    "redshifts": "tables/redshift.ecsv, with --predicted",
-    "populations": "tables/ppxf.parquet: its line fluxes are compared",
-    "objects": "prepared/objects.parquet, with --populations: the dust in front",
-}
+OPTIONAL = options.files(
+    predicted="generated/predicted.h5: measure its spectra as well",
+    redshifts="tables/redshift.ecsv, with --predicted",
+    populations="tables/ppxf.parquet: compare its line fluxes",
+    objects="prepared/objects.parquet, with --populations: extinction by the Milky Way",
+)
 
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    for name, text in PAIR.items():
-        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=text)
-    parser.add_argument("--split", choices=samples.SPLITS, default="test", help="whose spectra")
+    parser.add_argument(
+        "--split", choices=samples.SPLITS, default="test", help="split of the spectra to measure"
+    )
 
 
 def run(args) -> None:
-    """Measure every spectrum that has a model, write the table and what it says as a whole."""
+    """Measure every spectrum that has a model, write the table and a summary."""
     for one, other in (("predicted", "redshifts"), ("populations", "objects")):
         if (getattr(args, one) is None) != (getattr(args, other) is None):
             raise SanspecError(f"lines: --{one} and --{other} are given together or not at all")
     settings = config.load(args.config)
     limit = settings.agn.spectra if args.split == "train" else None
-    sample = samples.read_sample(args.spectra, args.split, limit)
-    with store.arrays(args.spectra) as file:
-        norm = file["norm"][:][sample.rows]
-    table = pd.concat(
-        [
-            measured(kind, spectra, sample.specobjid, norm, settings.lines)
-            for kind, spectra in sides(args, sample)
-        ],
-        ignore_index=True,
-    )
+    members = Members(args.spectra, args.predicted, redshifts=args.redshifts, split=args.split, limit=limit)
+    tables = []
+    for spectra in [members.observed] + ([members.predictor("predicted")] if args.predicted else []):
+        stars = models.read(args.models, spectra.specobjid, spectra.kind)["stars"]
+        progress = partial(tqdm, desc=f"lines, {spectra.kind}", mininterval=1.0)
+        tables.append(linetable.line_table(spectra, stars, settings.lines, progress=progress))
+    table = pd.concat(tables, ignore_index=True)
+    units = {name: unit for name, (unit, _) in linetable.columns().items()}
     made = store.provenance("lines", settings.lines.model_dump(mode="json"), split=args.split)
-    store.write_table(args.out, table, linetable.units(), made)
+    store.write_table(args.out, table, units, made)
     result = linetable.summary(table, settings.lines.present_snr)
     if args.populations:
         result["against_ppxf"] = against = compared(args, table)
@@ -72,41 +72,13 @@ def run(args) -> None:
     log.info("%d spectra -> %s", len(table), args.out)
 
 
-def sides(args, sample: samples.Sample):
-    """Kind and spectra with their continua: observed, and predicted where asked for."""
-    correlation = samples.read_correlation(args.spectra, sample.rows)
-    if correlation is None:
-        correlation = np.zeros((len(sample.z), 0, sample.flux.shape[1]), np.float16)
-    stars = models.read(args.models, sample.specobjid, "observed")["stars"]
-    lsf = samples.read_lsf(args.spectra, sample.rows)
-    observed = emission.Spectra(sample.flux, stars, sample.ivar, correlation, lsf, sample.z)
-    yield "observed", observed
-    if args.predicted is None:
-        return
-    model = models.read(args.models, sample.specobjid, "predicted")
-    redshifts = samples.aligned(args.redshifts, sample.specobjid)["z_predicted"].to_numpy(np.float64)
-    with store.arrays(args.predicted) as file:
-        flux = file["flux"][:][samples.order(sample.specobjid, file["specobjid"][:], args.predicted)]
-    lsf = samples.read_predicted_lsf(args.predicted, len(flux))
-    yield "predicted", emission.predicted(observed, flux, model["stars"], lsf, redshifts)
-
-
-def measured(
-    kind: str, spectra: emission.Spectra, specobjid: np.ndarray, norm: np.ndarray, settings: config.Lines
-) -> pd.DataFrame:
-    """Rows of the table for one kind of spectra."""
-    rows = tqdm(range(len(spectra.z)), desc=f"lines, {kind}", mininterval=1.0)
-    lines = emission.measure(spectra, settings, rows)
-    return linetable.assemble(kind, specobjid, norm, spectra, lines, settings)
-
-
 def compared(args, table: pd.DataFrame) -> dict:
-    """Our fluxes against pPXF's, brought before the Milky Way's dust, which pPXF took out."""
+    """Our fluxes against pPXF's, reddened again by the Milky Way's dust, for which pPXF's are corrected."""
     populations = results.read(args.populations)
     objects = store.read_table(args.objects).set_index("specobjid")
     a_r = objects["extinction_r"].to_dict() if "extinction_r" in objects else {}
     both = table.merge(populations, on=["specobjid", "kind"], suffixes=("", "_ppxf"))
-    for name, line in emission.EMISSION_LINES.items():
+    for name, line in EMISSION_LINES.items():
         passed = [
             milky_way_transmission(np.array([line.wave * (1 + z)]), a_r.get(key, np.nan))[0]
             for key, z in zip(both["specobjid"], both["z"])

@@ -44,12 +44,15 @@ def run(args) -> None:
     paths = files.find(args.files)
     tools = prepared_tools(args, settings)
     progress = partial(tqdm, desc="measure", mininterval=1.0, unit="block")
-    found = table.measure(paths, tools, settings, progress=progress)
+    found = table.measure_files(paths, tools, settings, progress=progress)
     sections = {
         name: getattr(settings, name).model_dump(mode="json") for name in ("redshift", "lick", "lines")
     }
     made = store.provenance("measure", sections)
-    store.write_table(args.out, found, table.units(tools), made | {"columns": table.meanings(tools)})
+    columns = table.OF_FILE | tools.columns()
+    units = {name: unit for name, (unit, _) in columns.items() if unit}
+    meanings = {"columns": {name: text for name, (_, text) in columns.items()}}
+    store.write_table(args.out, found, units, made | meanings)
     if args.spectra_out:
         table.write_spectra(args.spectra_out, found, settings, made)
     measured = np.isfinite(found["z"])
