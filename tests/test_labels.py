@@ -70,7 +70,7 @@ def test_unknown_classes_are_left_out_and_undefined_scores_are_nan():
 def galaxies(x, y, width):
     one = np.ones(len(x))
     fluxes = {"h_beta": one, "o_iii_5007": 10**y, "h_alpha": one, "n_ii_6583": 10**x}
-    return labels.Measured(fluxes, np.asarray(width, float))
+    return labels.Strengths(fluxes, np.asarray(width, float))
 
 
 def test_the_budget_is_the_papers():

@@ -1,10 +1,10 @@
-"""Do the galaxies fall in two? Mixtures of Gaussians by their BIC, and the modes of the density."""
+"""Tests for two populations of galaxies: BIC of mixtures of Gaussians, and the modes of the density."""
 
 from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.stats import gaussian_kde
 from sklearn.mixture import GaussianMixture
 
@@ -21,19 +21,19 @@ QUANTITIES = {  # of figure 11, in its order
     "dn4000": "Dn4000",
     "u_r": "u-r",
 }
-LEAST = 20  # values below which nothing is fitted
+MIN_VALUES = 20  # below which nothing is fitted
 STARTS = 8  # of the mixture's fit
-NARROWEST = 0.1  # least width of a Gaussian, of the standard deviation: values piled at a bound are no mode
-GRID = 512  # places at which the density is taken
-PROMINENT = 0.05  # least height of a mode over the lower of its neighbouring dips, of the highest mode
+MIN_WIDTH = 0.1  # of a Gaussian, in standard deviations of the values: values piled up at a bound are no mode
+GRID = 512  # places at which the density is evaluated
+MIN_RISE = 0.05  # of a mode above the lower of its neighbouring dips, in heights of the highest mode
 
 
 def table_of(
     indices: pd.DataFrame, populations: pd.DataFrame, objects: pd.DataFrame, specobjid: np.ndarray
 ) -> pd.DataFrame:
-    """`<quantity>_<kind>` of QUANTITIES for the given objects; u-r, dereddened, is photometry for both kinds.
+    """`<quantity>_<kind>` of QUANTITIES for the given objects; u-r, dereddened, is photometric for both kinds.
 
-    indices: `dn4000_<kind>` by row of specobjid; populations: a table of `stellar.results`; objects: the
+    indices: `dn4000_<kind>` in the order of specobjid; populations: a table of `stellar.results`; objects: the
     catalogue.
     """
     found = {"specobjid": specobjid}
@@ -44,40 +44,24 @@ def table_of(
         rows = fitted_rows(populations, specobjid, kind)
         found[f"ebv_{kind}"] = rows["ebv_stars"].to_numpy(float)
         found[f"log_age_{kind}"] = rows["log_age_light"].to_numpy(float)
-        found[f"vdisp_{kind}"] = np.where(
-            piled(rows), np.nan, velocity_dispersions(populations, specobjid, kind)[0]
-        )
+        vdisp, _ = velocity_dispersions(populations, specobjid, kind)
+        bound = (rows["warn"].fillna(0).astype(np.uint32) & int(Warn.AT_BOUND)) > 0
+        edge = (rows["vdisp"] <= 1.001 * rows["vdisp"].min()) | (rows["vdisp"] >= 0.999 * rows["vdisp"].max())
+        found[f"vdisp_{kind}"] = np.where(bound & edge, np.nan, vdisp)  # at a bound: neither value nor mode
         found[f"dn4000_{kind}"] = indices[f"dn4000_{kind}"].to_numpy(float)
         found[f"u_r_{kind}"] = np.where(np.abs(colour) < 10, colour, np.nan)
     return pd.DataFrame(found)
 
 
-def piled(rows: pd.DataFrame) -> Bool[np.ndarray, " gal"]:
-    """Where a velocity dispersion stands at the bound of its fit: no measurement, and no mode."""
-    bound = (rows["warn"].fillna(0).astype(np.uint32) & int(Warn.AT_BOUND)) > 0
-    vdisp = rows["vdisp"]
-    return (bound & ((vdisp <= 1.001 * vdisp.min()) | (vdisp >= 0.999 * vdisp.max()))).to_numpy()
-
-
 def two_against_one(values: Float[np.ndarray, " gal"], seed: int = 0) -> dict:
-    """One and two Gaussians fitted to the finite values; BIC of one less that of two, > 0 says two."""
+    """One and two Gaussians fitted to the finite values; BIC of one minus BIC of two, > 0 favours two."""
     values = metrics.finite(values)
-    nothing = {
-        "count": len(values),
-        "bic_gain": float("nan"),
-        "means": [],
-        "widths": [],
-        "shares": [],
-        "modes": [],
-    }
-    if len(values) < LEAST or np.ptp(values) == 0:
+    lists: dict = {name: [] for name in ("means", "widths", "shares", "modes")}
+    nothing = {"count": len(values), "bic_gain": float("nan")} | lists
+    if len(values) < MIN_VALUES or np.ptp(values) == 0:
         return nothing
-    fits = [
-        GaussianMixture(count, n_init=STARTS, random_state=seed, reg_covar=NARROWEST**2 * values.var()).fit(
-            values[:, None]
-        )
-        for count in (1, 2)
-    ]
+    shared = {"n_init": STARTS, "random_state": seed, "reg_covar": MIN_WIDTH**2 * values.var()}
+    fits = [GaussianMixture(count, **shared).fit(values[:, None]) for count in (1, 2)]
     order = np.argsort(fits[1].means_[:, 0])
     return nothing | {
         "bic_gain": float(fits[0].bic(values[:, None]) - fits[1].bic(values[:, None])),
@@ -89,7 +73,7 @@ def two_against_one(values: Float[np.ndarray, " gal"], seed: int = 0) -> dict:
 
 
 def modes(values: Float[np.ndarray, " gal"]) -> list[float]:
-    """Maxima of the kernel density (Scott's rule) that rise above the dips beside them; ascending."""
+    """Maxima of the kernel density (Scott's rule) that rise above the neighbouring dips; ascending."""
     low, high = np.quantile(values, [0.001, 0.999])
     margin = 0.1 * (high - low)
     places = np.linspace(low - margin, high + margin, GRID)
@@ -100,7 +84,7 @@ def modes(values: Float[np.ndarray, " gal"]) -> list[float]:
         dips = [density[a : b + 1].min() for a, b in pairwise(peaks)]
         around = [dips[:1], *([a, b] for a, b in pairwise(dips)), dips[-1:]]
         rises = [density[peak] - max(sides) for peak, sides in zip(peaks, around)]
-        if min(rises) >= PROMINENT * density.max():
+        if min(rises) >= MIN_RISE * density.max():
             break
         peaks.pop(int(np.argmin(rises)))
     return [float(places[peak]) for peak in peaks]
@@ -108,19 +92,16 @@ def modes(values: Float[np.ndarray, " gal"]) -> list[float]:
 
 def summary(table: pd.DataFrame) -> dict:
     """`two_against_one` of every quantity and kind, Spearman coefficients of every pair, headline numbers."""
+    values = {kind: {name: table[f"{name}_{kind}"].to_numpy(float) for name in QUANTITIES} for kind in KINDS}
     mixtures = {
-        kind: {name: two_against_one(table[f"{name}_{kind}"].to_numpy(float)) for name in QUANTITIES}
-        for kind in KINDS
+        kind: {name: two_against_one(one) for name, one in found.items()} for kind, found in values.items()
     }
-    pairs = list(combinations(QUANTITIES, 2))
     ranks = {
         kind: {
-            f"{x}_{y}": metrics.correlation(*(table[f"{name}_{kind}"].to_numpy(float) for name in (x, y)))[
-                "spearman"
-            ]
-            for x, y in pairs
+            f"{x}_{y}": metrics.correlation(found[x], found[y])["spearman"]
+            for x, y in combinations(QUANTITIES, 2)
         }
-        for kind in KINDS
+        for kind, found in values.items()
     }
     text = "BIC of one Gaussian minus BIC of two; a positive value favours two"
     numbers = [

@@ -1,10 +1,10 @@
-"""Confusion matrices, scores of the active class, and what errors of the lines do to them."""
+"""Confusion matrices, scores of the active class, and the effect of line errors on them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from sanspec.classes.diagnostics import ACTIVE, CLASSES, LINES, UNKNOWN, classify
 from sanspec.config import Classify
@@ -29,11 +29,19 @@ def counts(matrix: Int[np.ndarray, "*draw actual predicted"]) -> tuple[np.ndarra
     return tp, fp, fn, matrix.sum(axis=(-2, -1)) - tp - fp - fn
 
 
+def outcomes(
+    actual: Bool[np.ndarray, "*draw gal"], predicted: Bool[np.ndarray, "*draw gal"]
+) -> tuple[np.ndarray | np.integer, ...]:
+    """The same four counts from which galaxies are active and which are predicted to be."""
+    pairs = (actual, predicted), (~actual, predicted), (actual, ~predicted), (~actual, ~predicted)
+    return tuple((one & other).sum(axis=-1) for one, other in pairs)
+
+
 def scores(tp, fp, fn, tn) -> dict[str, np.ndarray]:
     """Scores of a binary classification from its four counts (arrays or numbers); NaN where undefined.
 
-    Accuracy, precision, recall: Doorenbos et al. 2024, eqs. 6-8; `never` is the accuracy of never saying
-    active; mcc: Matthews 1975.
+    Accuracy, precision, recall: Doorenbos et al. 2024, eqs. 6-8; `never` is the accuracy of predicting no active
+    galaxy; mcc: Matthews 1975.
     """
     tp, fp, fn, tn = (np.asarray(value, np.float64) for value in (tp, fp, fn, tn))
     total = tp + fp + fn + tn
@@ -57,7 +65,7 @@ def ratio(above: np.ndarray | np.number | float, below: np.ndarray | np.number |
 
 
 def report(matrix: Int[np.ndarray, "actual predicted"]) -> dict:
-    """All that a confusion matrix says: scores of the active class, of each and all; binomial errors."""
+    """Summary of a confusion matrix: scores of the active class, of each class and of all; binomial errors."""
     total, diagonal = matrix.sum(), np.diag(matrix)
     tp, fp, fn, tn = counts(matrix)
     found = {name: float(value) for name, value in scores(tp, fp, fn, tn).items()}
@@ -81,30 +89,30 @@ def report(matrix: Int[np.ndarray, "actual predicted"]) -> dict:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a class rests on: fluxes of the four lines by name, equivalent width of Halpha [Angstrom]."""
+class Strengths:
+    """Fluxes of the four lines by name and equivalent width of Halpha [Angstrom], on which a class rests."""
 
     fluxes: Mapping[str, Float[np.ndarray, " gal"]]
     width: Float[np.ndarray, " gal"]
 
 
 def probabilities(
-    measured: Measured, settings: Classify, reading: str, seed: int
+    basis: Strengths, settings: Classify, reading: str, seed: int
 ) -> Float[np.ndarray, "gal class"]:
-    """Probability of every class with fluxes and width perturbed by their budget; NaN where nothing is known.
+    """Probability of every class with fluxes and width perturbed by the error budget; NaN where no class is known.
 
-    reading `additive`: width + N(0, ew_error); `multiplicative`: width x N(1, ew_error). The paper's words
-    allow both.
+    reading `additive`: width + N(0, ew_error); `multiplicative`: width x N(1, ew_error). The wording of
+    the paper allows both.
     """
     rng, budget = np.random.default_rng(seed), dict(zip(LINES, settings.line_errors))
-    tally = np.zeros((len(measured.width), len(CLASSES)))
+    tally = np.zeros((len(basis.width), len(CLASSES)))
     for _ in range(settings.draws):
         fluxes = {
             name: flux * (1 + budget[name] * rng.standard_normal(len(flux)))
-            for name, flux in measured.fluxes.items()
+            for name, flux in basis.fluxes.items()
         }
-        spread = settings.ew_error * rng.standard_normal(len(measured.width))
-        width = measured.width + spread if reading == "additive" else measured.width * (1 + spread)
+        spread = settings.ew_error * rng.standard_normal(len(basis.width))
+        width = basis.width + spread if reading == "additive" else basis.width * (1 + spread)
         found, _ = classify(fluxes, width, settings.ew_min)
         known = found != UNKNOWN
         tally[np.flatnonzero(known), found[known]] += 1
@@ -126,22 +134,21 @@ def experiments(
     for start in range(0, settings.experiments, _BLOCK):
         shape = min(_BLOCK, settings.experiments - start), int(use.sum())
         true, said = (rng.random(shape) < chance for chance in chances)
-        sums = [(a & b).sum(axis=1) for a, b in ((true, said), (~true, said), (true, ~said), (~true, ~said))]
-        blocks.append(scores(*sums))
+        blocks.append(scores(*outcomes(true, said)))
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def error_budget(actual: Measured, predicted: Measured, settings: Classify) -> dict[str, dict]:
-    """For both readings and every score: mean and standard deviation over the draws, probabilities aside.
+def error_budget(actual: Strengths, predicted: Strengths, settings: Classify) -> dict[str, dict]:
+    """For both readings and every score: mean and standard deviation over draws of the labels.
 
-    Independent flips pull the mean below the scores of the unperturbed labels: the two are different numbers,
-    and the paper quotes the unperturbed one with the standard deviation of the draws.
+    Independent errors of the labels lower the mean below the scores of the unperturbed labels; the paper quotes the
+    unperturbed scores with the standard deviation of the draws.
     """
     result = {}
     for reading in ("additive", "multiplicative"):
         chances = [
-            probabilities(side, settings, reading, settings.seed + k)
-            for k, side in enumerate((actual, predicted))
+            probabilities(basis, settings, reading, settings.seed + k)
+            for k, basis in enumerate((actual, predicted))
         ]
         drawn = experiments(*chances, settings, settings.seed + 2)
         result[reading] = {name: moments(values) for name, values in drawn.items()}
@@ -149,7 +156,7 @@ def error_budget(actual: Measured, predicted: Measured, settings: Classify) -> d
 
 
 def moments(values: Float[np.ndarray, " draw"]) -> dict[str, float]:
-    """Mean and standard deviation over the draws where a score is defined, and in how many it is not."""
+    """Mean and standard deviation over the draws where a score is defined, and the number of draws where it is not."""
     known = values[np.isfinite(values)]
     return {
         "mean": float(np.mean(known)) if len(known) else float("nan"),

@@ -1,11 +1,11 @@
 """Indices and classes on the spectra of every predictor, measured in the same way; agreement with the observed ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from sanspec.classes import labels, spectralclass
+from sanspec.classes import diagnostics, labels, spectralclass
 from sanspec.classes.diagnostics import ACTIVE, UNKNOWN
 from sanspec.config import Config
 from sanspec.features import absorption, lick, linetable, starlight
@@ -16,7 +16,7 @@ from sanspec.scores import metrics
 from sanspec.scores.numbers import Number, record
 from sanspec.spectra.spectra import Spectra
 
-DIAGRAM = ("red", "blue")  # stretches of the lines on which classes rest
+STRETCHES = ("red", "blue")  # ranges that hold the lines on which classes rest
 SCORES = {name: text for name, (text, _) in spectralclass.ACTIVE_SCORES.items() if name != "f1"}
 
 
@@ -30,9 +30,9 @@ def properties(
     """
     data = zip(spectra.flux, spectra.ivar, spectra.z)
     stars = np.array([starlight.continuum(*one, populations)[0] for one in data])
-    lines = linetable.line_table(spectra, stars, settings.lines, DIAGRAM, progress)
-    basis = spectralclass.measured(lines)
-    group, warn = spectralclass.classify(basis, settings.classify)
+    lines = linetable.line_table(spectra, stars, settings.lines, STRETCHES, progress)
+    basis = spectralclass.strengths(lines)
+    group, warn = diagnostics.classify(basis.fluxes, basis.width, settings.classify.ew_min)
     found = absorption.indices_of(spectra, settings.lick, SHOWN)
     found["mgfe"] = lick.mgfe(found)
     found["hbeta"] = absorption.hbeta_on_fit(stars, spectra.z, spectra.lsf, settings.lick)
@@ -69,14 +69,13 @@ def agreement(observed: pd.DataFrame, other: pd.DataFrame, draws: int) -> dict[s
     return result
 
 
-def activity(actual: np.ndarray, said: np.ndarray) -> dict:
-    """Scores of the active class where the observed one is known; a prediction without a class is not active."""
+def activity(actual: np.ndarray, predicted: np.ndarray) -> dict:
+    """Scores of the active class where the observed class is known; a prediction without a class is not active."""
     known = actual != UNKNOWN
-    true, claimed = actual[known] == ACTIVE, said[known] == ACTIVE
-    pairs: Sequence = ((true, claimed), (~true, claimed), (true, ~claimed), (~true, ~claimed))
-    found = labels.scores(*(int((a & b).sum()) for a, b in pairs))
-    same = float(np.mean(actual[known] == said[known])) if known.any() else float("nan")
-    facts = {"count": int(known.sum()), "unknown": int((said[known] == UNKNOWN).sum())}
+    actual, predicted = actual[known], predicted[known]
+    found = labels.scores(*labels.outcomes(actual == ACTIVE, predicted == ACTIVE))
+    same = float(np.mean(actual == predicted)) if known.any() else float("nan")
+    facts = {"count": int(known.sum()), "unknown": int((predicted == UNKNOWN).sum())}
     return facts | {name: float(value) for name, value in found.items()} | {"accuracy_three_classes": same}
 
 

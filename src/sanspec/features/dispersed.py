@@ -1,6 +1,7 @@
-"""Indices of both members of a pair freed of velocity dispersion, [MgFe]', and how well the members agree."""
+"""Indices of observed and predicted spectra corrected for velocity dispersion, [MgFe]', and their agreement."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from sanspec.config import Lick
 from sanspec.errors import Warn
 from sanspec.features import lick
 from sanspec.features import vdisp_correction as correction
-from sanspec.features.indices import Measured
+from sanspec.features.indices import Measured, missing
 from sanspec.physics.constants import C_KMS, NORMAL_MAD
 from sanspec.products import samples
 from sanspec.scores import metrics
@@ -33,13 +34,13 @@ PAPER = {  # Pearson coefficients without spirals (Doorenbos et al. 2024)
     "dn4000": "0.91 (fig. 7)",
 }
 CLASSES = ("all", "no_spirals", *samples.MORPHOLOGIES)
-UNFITTED = int(Warn.NOT_FITTED | Warn.NO_REDSHIFT)  # a fit at a redshift not its own is none
+UNFITTED = int(Warn.NOT_FITTED | Warn.NO_REDSHIFT)  # no fit, or one at a redshift assumed
 
 
 def fitted_rows(populations: pd.DataFrame, specobjid: UInt64[np.ndarray, " gal"], kind: str) -> pd.DataFrame:
     """Rows of a table of `stellar.results` for the given objects; NaN, `warn` too, where nothing was fitted.
 
-    Nothing counts as fitted either where the spectrum has no redshift of its own.
+    A spectrum whose own redshift is unknown counts as not fitted.
     """
     rows = populations[populations["kind"] == kind].set_index("specobjid").reindex(specobjid)
     return rows.where((rows["warn"].fillna(0).astype(np.uint32) & UNFITTED) == 0)
@@ -61,24 +62,20 @@ def velocity_dispersions(
 def fit_redshifts(
     populations: pd.DataFrame, specobjid: UInt64[np.ndarray, " gal"], kind: str, z: Float[np.ndarray, " gal"]
 ) -> Float[np.ndarray, " gal"]:
-    """Redshifts at which the starlight of fits stands: that of the fit with its velocity; NaN where unfitted."""
+    """Redshifts of fitted starlight: that of the fit combined with its velocity; NaN where nothing was fitted."""
     velocity = fitted_rows(populations, specobjid, kind)["v"].to_numpy(float)
     return (1 + z) * np.exp(velocity / C_KMS) - 1
 
 
-def members(
-    table: pd.DataFrame, hbeta: Mapping[str, Measured], kind: str
-) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Value, error and bits of every index of one kind as measured; Hbeta from the fit where given."""
+def measured_indices(table: pd.DataFrame, hbeta: Mapping[str, Measured], kind: str) -> dict[str, Measured]:
+    """Every index of one kind as measured; Hbeta from the fit where given, with the error from the spectrum."""
     found = {}
     for name in correction.CORRECTED:
         value = table[f"{name}_{kind}"].to_numpy(float)
         error = table.get(f"{name}_{kind}_err", pd.Series(np.nan, table.index)).to_numpy(float)
-        missing = np.where(np.isfinite(value), 0, int(Warn.NO_INDEX)).astype(np.uint32)
-        found[name] = value, error, missing
+        found[name] = Measured(value, error, missing(value))
     if kind in hbeta:
-        on_fit = hbeta[kind]
-        found["hbeta"] = on_fit.value, found["hbeta"][1], on_fit.warn
+        found["hbeta"] = replace(hbeta[kind], error=found["hbeta"].error)
     return found
 
 
@@ -89,22 +86,19 @@ def corrected(
     hbeta: Mapping[str, Measured],
     settings: Lick,
 ) -> pd.DataFrame:
-    """`<index>_<kind>`, its error (observed) `<index>_warn` of SHOWN, and `vdisp_<kind>`, one row an object.
+    """`<index>_<kind>`, its error (observed), `<index>_warn` of SHOWN, and `vdisp_<kind>`, one row per object.
 
-    table: of the stage `indices`. Hbeta's error is that of the spectrum: a fit has none of its own.
+    table: of the stage `indices`. hbeta: measured on the stellar fits, by kind; empty: on the spectra.
     """
     result = pd.DataFrame({"specobjid": samples.ids(table)})
     warn = dict.fromkeys(SHOWN, np.zeros(len(table), np.uint32))
     for kind in KINDS:
         vdisp, vdisp_err = velocity_dispersions(populations, samples.ids(table), kind)
         result[f"vdisp_{kind}"] = vdisp
-        found = {}
-        for name, (value, error, bits) in members(table, hbeta, kind).items():
-            done = Measured(value, error, bits)
-            if settings.correct:
-                freed = correction.apply(coefficients[name], value, vdisp, error, vdisp_err)
-                done = Measured(freed.value, freed.error, freed.warn | bits)
-            found[name] = done
+        found = measured_indices(table, hbeta, kind)
+        for name, one in found.items() if settings.correct else ():
+            done = correction.apply(coefficients[name], one.value, vdisp, one.error, vdisp_err)
+            found[name] = replace(done, warn=done.warn | one.warn)
         found["mgfe"] = lick.mgfe(found)
         for name in SHOWN:
             result[f"{name}_{kind}"] = found[name].value
@@ -127,9 +121,9 @@ def agreement(table: pd.DataFrame, morphology: np.ndarray, draws: int) -> dict[s
 def compare(table: pd.DataFrame, name: str, draws: int) -> dict:
     """Correlation of observed and predicted index, its bootstrap error and limits, slope, offset, scatter.
 
-    slope: of predicted on observed by Theil and Sen's median; noise_limit: the correlation that a perfect
-    prediction would reach, given the errors of the observed ones; without_value: galaxies without a value on
-    either side; uncorrected: those whose value on either side is not freed of dispersion, or by extrapolation.
+    slope: of predicted on observed, Theil-Sen estimator; noise_limit: the correlation that a perfect prediction would
+    reach, given the errors of the observed values; without_value: galaxies without an observed or a predicted value;
+    uncorrected: those with a value that is not corrected for velocity dispersion, or by extrapolation.
     """
     observed, predicted = (table[f"{name}_{kind}"].to_numpy(float) for kind in KINDS)
     error = table[f"{name}_observed_err"].to_numpy(float)

@@ -1,4 +1,4 @@
-"""Loops of `lick` over spectra, indices and pixels: degrading, partial windows, values and their errors."""
+"""Compiled loops of `lick` over spectra, indices and pixels: degraded spectra, values and errors of indices."""
 
 import numba
 import numpy as np
@@ -13,7 +13,7 @@ def index_rows(
     """`lick.lick_indices` of every row, into `value` and `error`; spans: widths of the feature windows at rest."""
     count, pixels = flux.shape
     smoothed, covered = np.empty(pixels), np.empty(pixels, np.bool_)
-    slope, mean_b, mean_r, mean_f = np.empty(pixels), np.empty(pixels), np.empty(pixels), np.empty(pixels)
+    weights, slope = np.empty((3, pixels)), np.empty(pixels)
     reach = int(np.ceil(TAIL * max(sigma.max(), 1e-9) / np.diff(edges).min())) + 1
     band = np.zeros((pixels, 2 * reach + 1))
     for row in range(count):
@@ -23,22 +23,25 @@ def index_rows(
         smooth(flux[row], good[row], sigma[row], wave, edges, reach, first, last, band, smoothed, covered)
         for k in range(len(kinds)):
             three = windows[row, k]
-            inside = three.min() >= edges[0] and three.max() <= edges[-1]
-            if not inside or min([_part(edges, good[row], three[j]) for j in range(3)]) < min_good:
+            if three.min() < edges[0] or three.max() > edges[-1]:
                 continue
             start = max(np.searchsorted(edges, three.min()) - 1, 0)
             stop = min(np.searchsorted(edges, three.max()) + 1, pixels)
-            _mean(edges, covered, three[0], start, stop, mean_b)
-            _mean(edges, covered, three[1], start, stop, mean_r)
-            _mean(edges, covered, three[2], start, stop, mean_f)
-            weights = (mean_b, mean_r, mean_f)
+            least = 1.0
+            for j in range(3):
+                total = _mean(edges, good[row], three[j], start, stop, weights[j])
+                least = min(least, total / (three[j, 1] - three[j, 0]))
+            if least < min_good:
+                continue
+            for j in range(3):
+                _mean(edges, covered, three[j], start, stop, weights[j])
             value[row, k] = _index(kinds[k], spans[k], smoothed, wave, three, weights, start, stop, slope)
             error[row, k] = _propagate(slope, start, stop, band, reach, deviation[row], correlation[row])
 
 
 @numba.njit(cache=True, nogil=True)
 def smooth(flux, good, sigma, wave, edges, reach, first, last, band, smoothed, covered):
-    """Pixels [first, last) degraded by a Gaussian over the good pixels; its normalised rows stay in `band`.
+    """Pixels [first, last) degraded by a Gaussian over the good pixels; `band` gets its normalised weights.
 
     A pixel counts as covered where at least half of its kernel lies on good pixels of the grid.
     """
@@ -69,33 +72,22 @@ def smooth(flux, good, sigma, wave, edges, reach, first, last, band, smoothed, c
 
 
 @numba.njit(cache=True, nogil=True)
-def _part(edges, good, window):
-    """Good fraction of a window."""
-    total = 0.0
-    for p in range(max(np.searchsorted(edges, window[0]) - 1, 0), len(good)):
-        if edges[p] >= window[1]:
-            break
-        if good[p]:
-            total += max(min(edges[p + 1], window[1]) - max(edges[p], window[0]), 0.0)
-    return total / (window[1] - window[0])
-
-
-@numba.njit(cache=True, nogil=True)
-def _mean(edges, covered, window, start, stop, weights):
-    """Weights that take the mean over a window, those of its outermost pixels by the part inside."""
+def _mean(edges, use, window, start, stop, weights):
+    """Weights of the mean over the used pixels of a window, by the part of each that lies inside; their total width."""
     total = 0.0
     for p in range(start, stop):
         overlap = max(min(edges[p + 1], window[1]) - max(edges[p], window[0]), 0.0)
-        weights[p] = overlap if covered[p] else 0.0
+        weights[p] = overlap if use[p] else 0.0
         total += weights[p]
     for p in range(start, stop):
         weights[p] = weights[p] / total if total > 0.0 else 0.0
+    return total
 
 
 @numba.njit(cache=True, nogil=True)
 def _index(kind, span, flux, wave, three, weights, start, stop, slope):
-    """The index of one spectrum and, in `slope`, its derivative by every pixel; NaN where undefined."""
-    blue_w, red_w, feature_w = weights
+    """The index of one spectrum and, in `slope`, its derivative with respect to every pixel; NaN where undefined."""
+    blue_w, red_w, feature_w = weights[0], weights[1], weights[2]
     power = 2.0 if kind == 0 else 0.0  # F_nu is F_lambda times lambda squared
     blue, red, seen = 0.0, 0.0, 0.0
     for p in range(start, stop):
@@ -115,7 +107,7 @@ def _index(kind, span, flux, wave, three, weights, start, stop, slope):
 @numba.njit(cache=True, nogil=True)
 def _width(kind, span, flux, wave, three, weights, blue, red, start, stop, slope):
     """Equivalent width or magnitude below the line through the means of the sidebands, and its derivative."""
-    blue_w, red_w, feature_w = weights
+    blue_w, red_w, feature_w = weights[0], weights[1], weights[2]
     middle_b, middle_r = 0.5 * (three[0, 0] + three[0, 1]), 0.5 * (three[1, 0] + three[1, 1])
     mean, by_blue, by_red = 0.0, 0.0, 0.0
     for p in range(start, stop):
@@ -136,7 +128,7 @@ def _width(kind, span, flux, wave, three, weights, blue, red, start, stop, slope
 
 @numba.njit(cache=True, nogil=True)
 def _propagate(slope, start, stop, band, reach, deviation, correlation):
-    """1-sigma error: the slope carried back through the kernel, then through the noise covariance."""
+    """1-sigma error: the slope propagated through the kernel, then through the noise covariance."""
     pixels = len(deviation)
     low, high = max(start - reach, 0), min(stop + reach, pixels)
     scaled = np.zeros(high - low)

@@ -104,10 +104,11 @@ def measure_block(paths: Sequence[Path], tools: Tools, settings: Config) -> pd.D
         values, bits = measure_native(native.take(accepted), tools, settings)
         warn[accepted] |= bits
     values = values[columns].set_axis(accepted).reindex(range(len(table)))
-    text = {name: values[name].fillna("").astype(str) for name in WORDS}
-    table = pd.concat(
-        [table, values.assign(**text).astype(dict.fromkeys(set(columns) - set(WORDS), float))], axis=1
-    )
+    shown = {
+        name: column.fillna("").astype(str) if name in WORDS else column.astype(float)
+        for name, column in values.items()
+    }
+    table = pd.concat([table, pd.DataFrame(shown)], axis=1)
     reasons = [files.explain(*one, native.faults.get(i)) for i, one in enumerate(zip(warn, native.about))]
     return table.assign(dz=table["z"] - table["z_pipeline"], warn=warn, reason=reasons)
 

@@ -101,8 +101,5 @@ EMISSION_LINES = {
     )
 }
 
-SKY_LINES = (
-    5578.9,
-    5894.6,
-    6302.0,
-)  # night sky: [O I] 5577, Na D, [O I] 6300 [Angstrom, vacuum, observed frame]
+# Night sky: [O I] 5577, Na D, [O I] 6300 [Angstrom, vacuum, observed frame]
+SKY_LINES = (5578.9, 5894.6, 6302.0)

@@ -1,4 +1,4 @@
-"""Tell active galaxies without a spectrum: a support vector machine on photometry, a network on images."""
+"""Identify active galaxies without a spectrum: a support vector machine on photometry, a network on images."""
 
 import logging
 from pathlib import Path
@@ -19,7 +19,7 @@ FILES = options.files(
     out="table to write (.ecsv)",
     summary="scores to write (.json)",
 )
-LEAST = 20  # training galaxies of either kind, below which nothing is learnt
+MIN_GALAXIES = 20  # active or other training galaxies, below which nothing is trained
 METHODS = {
     "svm": "a support vector machine on photometry",
     "image_classifier": "a network trained to classify images",
@@ -36,11 +36,14 @@ def run(args) -> None:
     test = samples.ids(classes)
     result = pd.DataFrame({"specobjid": test, "class_observed": classes["class_observed"]})
     about: dict = {}
-    if min(active.sum(), (~active).sum()) >= LEAST:
-        result["active_svm"], about = by_photometry(table, train, active, test, settings.agn)
+    if min(active.sum(), (~active).sum()) >= MIN_GALAXIES:
+        known, asked = (photometric.photometry(table.loc[ids]) for ids in (train, test))
+        z = table.loc[train, "z"].to_numpy(float)
+        found = photometric.predict_active(known, z, active, asked, settings.agn.seed)
+        result["active_svm"], about = found
         result["active_image_classifier"] = by_image(args, train, active, test, settings)
     else:
-        log.warning("%d of %d training galaxies are active: too few to learn from", active.sum(), len(active))
+        log.warning("%d of %d training galaxies are active: too few to train on", active.sum(), len(active))
         result[[f"active_{name}" for name in METHODS]] = np.nan
     store.write_table(args.out, result, meta=store.provenance("agn", settings.agn.model_dump(mode="json")))
     found = {name: score(result, name) for name in METHODS}
@@ -58,45 +61,25 @@ def run(args) -> None:
     sizes = {"training": {"count": len(train), "active": int(active.sum())}}
     store.write_json(args.summary, record(numbers) | sizes | {"photometry": about} | found)
     for name in METHODS:
-        log.info("%s: AGN accuracy %.3f (never: %.3f)", name, found[name]["accuracy"], found[name]["never"])
+        log.info(
+            "%s: AGN accuracy %.3f (never active: %.3f)", name, found[name]["accuracy"], found[name]["never"]
+        )
 
 
 def labelled(path: Path, objects: pd.DataFrame, settings: config.Config) -> tuple[np.ndarray, np.ndarray]:
     """Training galaxies whose class is known and photometry complete, and whether they are active."""
-    lines = store.read_table(path)
-    rows = spectralclass.side(lines, "observed")
-    basis = spectralclass.measured(rows)
+    rows = spectralclass.of_kind(store.read_table(path), "observed")
+    basis = spectralclass.strengths(rows)
     found, _ = diagnostics.classify(basis.fluxes, basis.width, settings.classify.ew_min)
-    complete = photometric.photometry(objects.loc[rows.index]).complete
+    complete = np.isfinite(photometric.photometry(objects.loc[rows.index])).all(axis=1)
     use = (found != diagnostics.UNKNOWN) & complete
     return rows.index.to_numpy(np.uint64)[use], found[use] == diagnostics.ACTIVE
-
-
-def by_photometry(
-    objects: pd.DataFrame, train: np.ndarray, active: np.ndarray, test: np.ndarray, settings: config.Agn
-) -> tuple[np.ndarray, dict]:
-    """Whether each test galaxy is active by its photometry: 1, 0, NaN where that is incomplete; and how."""
-    known, asked = (photometric.photometry(objects.loc[ids]) for ids in (train, test))
-    z = objects.loc[train, "z"].to_numpy(float)
-    use = asked.complete
-    asked = photometric.Photometry(asked.values[use])
-    features, wanted, scatter = photometric.with_redshifts(known, z, asked, settings)
-    search = photometric.support_vectors(features, active, settings)
-    result = np.full(len(test), np.nan)
-    result[use] = search.predict(wanted)
-    about = {
-        "features": list(photometric.FEATURES),
-        "chosen": {name.removeprefix("svm__"): value for name, value in search.best_params_.items()},
-        "cross_validated_accuracy": float(search.best_score_),
-        "photometric_redshift_scatter": scatter,
-    }
-    return result, about
 
 
 def by_image(
     args, train: np.ndarray, active: np.ndarray, test: np.ndarray, settings: config.Config
 ) -> np.ndarray:
-    """Whether each test galaxy is active by its image; torch is imported here, the photometry needs none."""
+    """Whether each test galaxy is active by its image; imports torch, which photometry does not need."""
     import torch
 
     from sanspec.nets import classifier, data
@@ -117,9 +100,8 @@ def by_image(
 
 def score(table: pd.DataFrame, method: str) -> dict:
     """Scores of the active class on the test galaxies whose observed class is known."""
-    said, actual = table[f"active_{method}"].to_numpy(float), table["class_observed"].to_numpy()
-    use = np.isfinite(said) & (actual != diagnostics.UNKNOWN)
-    said, true = said[use] > 0.5, actual[use] == diagnostics.ACTIVE
-    sums = [int((a & b).sum()) for a, b in ((true, said), (~true, said), (true, ~said), (~true, ~said))]
-    found = {name: float(value) for name, value in labels.scores(*sums).items()}
-    return {"count": int(use.sum()), **dict(zip(("tp", "fp", "fn", "tn"), sums)), **found}
+    predicted, actual = table[f"active_{method}"].to_numpy(float), table["class_observed"].to_numpy()
+    use = np.isfinite(predicted) & (actual != diagnostics.UNKNOWN)
+    counts = labels.outcomes(actual[use] == diagnostics.ACTIVE, predicted[use] > 0.5)
+    found = {name: float(value) for name, value in labels.scores(*counts).items()}
+    return {"count": int(use.sum()), **dict(zip(("tp", "fp", "fn", "tn"), map(int, counts))), **found}

@@ -46,13 +46,13 @@ def run(args) -> None:
     store.write_json(args.summary, record(dispersed.numbers(found)) | found | {"other_choices": variants})
     for name in dispersed.SHOWN:
         values = found[name]["no_spirals"]
-        log.info("%s: {count} galaxies but spirals, Pearson {pearson:.3f}".format(**values), name)
+        log.info("%s: {count} galaxies without spirals, Pearson {pearson:.3f}".format(**values), name)
 
 
 def uncorrected(
     table, populations, coefficients, hbeta, settings: config.Lick, morphology: np.ndarray
 ) -> dict:
-    """Correlations without the correction, and with Hbeta measured on the spectra: what these change."""
+    """Correlations without the correction, and with Hbeta measured on the spectra."""
     plain = settings.model_copy(update={"correct": False})
     tried = {
         "without_correction": dispersed.corrected(table, populations, coefficients, hbeta, plain),
@@ -69,6 +69,6 @@ def uncorrected(
 
 def units(table) -> dict[str, str]:
     """Unit of every column that has one."""
-    angstrom = ("mgb", "fe5270", "fe5335", "mgfe", "hbeta")
-    result = {name: "Angstrom" for name in table if name.startswith(angstrom) and not name.endswith("warn")}
-    return result | {"vdisp_observed": "km/s", "vdisp_predicted": "km/s"}
+    quantities = dict.fromkeys(("mgb", "fe5270", "fe5335", "mgfe", "hbeta"), "Angstrom") | {"vdisp": "km/s"}
+    names = (name for name in table if not name.endswith("warn"))
+    return {name: quantities[name.split("_")[0]] for name in names if name.split("_")[0] in quantities}

@@ -1,4 +1,4 @@
-"""Measure spectrum files of your own as those of the survey: redshift, indices, emission lines, class; a row a file."""
+"""Measure spectrum files of your own: redshift, indices, emission lines, class; one row per file."""
 
 import logging
 from functools import partial
@@ -15,8 +15,13 @@ from sanspec.stellar.library import open_library
 
 log = logging.getLogger(__name__)
 
-
 FILES = options.files(out="table to write (.ecsv or .parquet)")
+OPTIONAL = options.files(
+    config="settings; default: those of the package",
+    templates="emiles.npz: starlight, and eigenspectra where none are given",
+    eigenspectra="eigenspectra.h5 for the redshifts",
+    spectra_out="write the smoothed spectra as well (.h5)",
+)
 
 
 def arguments(parser) -> None:
@@ -24,18 +29,11 @@ def arguments(parser) -> None:
     parser.add_argument(
         "files", type=Path, nargs="+", metavar="FILE-OR-FOLDER", help="spec FITS files, or folders of them"
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings; without it the defaults")
     parser.add_argument(
-        "--templates",
-        type=Path,
-        metavar="FILE",
-        help="emiles.npz: starlight, and eigenspectra where none are given",
+        "--populations",
+        action="store_true",
+        help="fit populations with pPXF as well: about a second per file",
     )
-    parser.add_argument("--eigenspectra", type=Path, metavar="FILE", help="eigenspectra.h5 for the redshifts")
-    parser.add_argument(
-        "--populations", action="store_true", help="fit populations with pPXF as well: a second or so a file"
-    )
-    parser.add_argument("--spectra-out", type=Path, metavar="FILE", help="the smoothed spectra as well (.h5)")
 
 
 def run(args) -> None:
@@ -62,15 +60,15 @@ def run(args) -> None:
 
 
 def prepared_tools(args, settings: config.Config) -> table.Tools:
-    """Eigenspectra of the file given or made of the populations, which are fetched where missing.
+    """Eigenspectra from the given file or made from the populations, which are downloaded where missing.
 
-    With eigenspectra given and no populations at hand nothing is fetched, and no lines are measured.
+    With eigenspectra given and no populations at hand nothing is downloaded, and no lines are measured.
     """
     ppxf = settings.stellar.ppxf
     path = args.templates or settings.measure.templates
     needed = args.eigenspectra is None or args.populations
     if needed and not args.templates and not path.exists():
-        log.info("no %s: fetching E-MILES", path)
+        log.info("no %s: downloading E-MILES", path)
         fetch_library("emiles", settings.templates.emiles).write(path)
     populations = open_library(path, ppxf.imf) if needed or args.templates or path.exists() else None
     if populations is None:
