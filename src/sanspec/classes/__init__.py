@@ -1,1 +1,1 @@
-"""What a galaxy is called by its features: line diagnostics, labels and their errors, bimodality."""
+"""Classes of galaxies from their emission lines, errors of the classes, bimodality of galaxy properties."""

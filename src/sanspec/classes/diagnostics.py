@@ -1,7 +1,7 @@
 """Diagrams of emission-line ratios: dividing curves, regions, and the classes of Doorenbos et al. 2024.
 
-x = log [N II] 6583 / Halpha, y = log [O III] 5007 / Hbeta. Every hyperbola has a second branch beyond its
-pole, which divides nothing: whatever lies right of the pole lies beyond the curve.
+x = log [N II] 6583 / Halpha, y = log [O III] 5007 / Hbeta. Only the branch of a hyperbola left of its pole
+divides the classes: every point right of the pole lies beyond the curve.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ PASSIVE, FORMING, ACTIVE, UNKNOWN = 0, 1, 2, -1
 REGIONS = ("star-forming", "composite", "Seyfert", "LINER")
 WHAN = ("star-forming", "strong AGN", "weak AGN", "retired", "passive")
 ABSURD_FLUX = 1e5  # 1e-17 erg/s/cm2: no line of a galaxy in the survey comes near
-ABSURD_RATIO = 10.0  # a negative flux so many times larger than any other line is no noise
-MISSING = -9999.0  # what SDSS catalogues write where there is no value
+ABSURD_RATIO = 10.0  # times the flux of every other line: a negative flux of this size is not noise
+MISSING = -9999.0  # in SDSS catalogues: no value
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ KEWLEY = Curve("Kewley et al. 2001, eq. 5", 0.61, 0.47, 1.19)
 
 
 def schawinski(x: Float[np.ndarray, "*gal"]) -> Float[np.ndarray, "*gal"]:
-    """y that divides Seyferts, above, from LINERs (Schawinski et al. 2007, section 3)."""
+    """y of the line between Seyferts, above, and LINERs, below (Schawinski et al. 2007, section 3)."""
     return 1.05 * np.asarray(x) + 0.45
 
 
@@ -75,18 +75,18 @@ def ratios(fluxes: Mapping[str, Float[np.ndarray, "*gal"]]) -> tuple[np.ndarray,
 
 
 def believable(fluxes: Mapping[str, Float[np.ndarray, " gal"]]) -> dict[str, Float[np.ndarray, " gal"]]:
-    """The fluxes [1e-17 erg/s/cm2] with NaN for those that are no measurement of a line.
+    """The fluxes [1e-17 erg/s/cm2] with NaN for those that do not measure a line.
 
-    Those are SDSS's -9999, anything above ABSURD_FLUX in size (broad-line nuclei through a pipeline of narrow
-    lines), and a negative flux ABSURD_RATIO times larger in size than every other line of the object.
+    Those are SDSS's -9999, absolute fluxes above ABSURD_FLUX (broad-line nuclei fitted with narrow lines), and a
+    negative flux ABSURD_RATIO times larger in absolute value than every other line of the object.
     """
     table = np.array([np.asarray(fluxes[name], np.float64) for name in LINES])
     table = np.where((table == MISSING) | (np.abs(table) > ABSURD_FLUX), np.nan, table)
     size = np.nan_to_num(np.abs(table))
     others = np.array([np.delete(size, k, axis=0).max(axis=0) for k in range(len(LINES))])
     with np.errstate(invalid="ignore"):
-        spoilt = (table < 0) & (size > ABSURD_RATIO * others) & (others > 0)
-    return dict(zip(LINES, np.where(spoilt, np.nan, table)))
+        wrong = (table < 0) & (size > ABSURD_RATIO * others) & (others > 0)
+    return dict(zip(LINES, np.where(wrong, np.nan, table)))
 
 
 # ------------------------------------------------------------------------------------------------ classes
@@ -97,11 +97,11 @@ def classify(
 ) -> tuple[Int[np.ndarray, "*gal"], np.ndarray]:
     """Classes of Doorenbos et al. (2024, section 5.7), and WARN bits.
 
-    fluxes: of LINES, any unit; positive where the line is present, <= 0 where absent, NaN where it is not
-    known. width: equivalent width of Halpha [Angstrom, rest frame, positive in emission], None where a
-    catalogue has none. Below `ew_min` a galaxy is PASSIVE; so it is where a line is absent; else beyond the
-    curve of Kauffmann et al. (2003) ACTIVE (composites among them), and FORMING below it. UNKNOWN and
-    NO_CLASS where the width or a line that would decide is not known.
+    fluxes: of LINES, any unit; positive where the line is present, <= 0 where absent, NaN where
+    unknown. width: equivalent width of Halpha [Angstrom, rest frame, positive in emission], None where a
+    catalogue has none. A galaxy is PASSIVE if its width is below `ew_min` or a line is absent; otherwise ACTIVE
+    (composites included) beyond the curve of Kauffmann et al. (2003) and FORMING below it. UNKNOWN and NO_CLASS where
+    the width or a line that would decide is unknown.
     """
     table = np.array([np.asarray(fluxes[name], np.float64) for name in LINES])
     width = np.full(table.shape[1:], np.inf) if width is None else np.asarray(width, np.float64)
@@ -110,16 +110,16 @@ def classify(
     absent = (np.nan_to_num(table, nan=1.0) <= 0).any(axis=0)
     beyond = KAUFFMANN.beyond(x, y)
     found = np.select([weak | absent, beyond], [PASSIVE, ACTIVE], FORMING)
-    lacking = np.isnan(table).any(axis=0) | np.isnan(width)
-    found = np.where(lacking & ~weak, UNKNOWN, found)
+    unknown = np.isnan(table).any(axis=0) | np.isnan(width)
+    found = np.where(unknown & ~weak, UNKNOWN, found)
     return found, np.where(found == UNKNOWN, int(Warn.NO_CLASS), 0).astype(np.uint32)
 
 
 def region(x: Float[np.ndarray, " gal"], y: Float[np.ndarray, " gal"]) -> Int[np.ndarray, " gal"]:
-    """Place in REGIONS of points of the diagram, UNKNOWN where a coordinate is NaN.
+    """Index in REGIONS of points of the diagram, UNKNOWN where a coordinate is NaN.
 
-    Below Kauffmann et al. 2003, between it and Kewley et al. 2001, and beyond that above or below Schawinski
-    et al. 2007.
+    The regions lie below Kauffmann et al. 2003, between it and Kewley et al. 2001, and beyond that curve above or below
+    the line of Schawinski et al. 2007.
     """
     with np.errstate(invalid="ignore"):
         choices = [~KAUFFMANN.beyond(x, y), ~KEWLEY.beyond(x, y), y > schawinski(x)]
@@ -129,11 +129,11 @@ def region(x: Float[np.ndarray, " gal"], y: Float[np.ndarray, " gal"]) -> Int[np
 def whan(
     x: Float[np.ndarray, " gal"], width: Float[np.ndarray, " gal"], width_n_ii: Float[np.ndarray, " gal"]
 ) -> Int[np.ndarray, " gal"]:
-    """Place in WHAN of galaxies (Cid Fernandes et al. 2011, section 6), UNKNOWN where it cannot be told.
+    """Index in WHAN of galaxies (Cid Fernandes et al. 2011, section 6), UNKNOWN where the widths do not decide.
 
     x: log [N II]/Halpha; widths of Halpha and [N II] [Angstrom, rest frame, positive in emission]. Passive:
-    both below 0.5; retired: Halpha below 3; else star-forming for x < -0.4, and weak or strong AGN beside 6
-    Angstrom.
+    both below 0.5; retired: Halpha below 3; else star-forming for x < -0.4; else strong AGN above a width of Halpha of
+    6 Angstrom and weak AGN below.
     """
     with np.errstate(invalid="ignore"):
         choices = [(width < 0.5) & (width_n_ii < 0.5), width < 3, x < -0.4, width > 6]

@@ -10,7 +10,7 @@ from sanspec.classes.diagnostics import ACTIVE, CLASSES, LINES, UNKNOWN, classif
 from sanspec.config import Classify
 
 SCORES = ("accuracy", "precision", "recall")
-_BLOCK = 250  # experiments held at a time
+_BLOCK = 250  # experiments held in memory at a time
 
 
 def confusion(

@@ -14,7 +14,7 @@ from sanspec.physics.constants import NORMAL_MAD
 
 BANDS = "ugriz"
 FEATURES = ("u_g", "g_r", "r_i", "i_z", "r", "fibre_r", "z_phot")
-SANE = (0.0, 40.0)  # magnitudes outside are no measurement: SDSS writes -9999
+SANE = (0.0, 40.0)  # valid magnitudes: SDSS writes -9999 for missing ones
 NEIGHBOURS = 25  # of a photometric redshift
 FOLDS = 5  # of cross-validation
 SVM = {

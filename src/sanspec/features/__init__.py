@@ -1,1 +1,1 @@
-"""What is measured on a spectrum: absorption indices and emission lines."""
+"""Absorption indices and emission lines of spectra."""

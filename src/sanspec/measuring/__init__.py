@@ -1,1 +1,1 @@
-"""`sanspec measure`: spectrum files of a user's own, who is measured and what is found."""
+"""`sanspec measure`: measurements on spectrum files of a user's own."""

@@ -1,4 +1,4 @@
-"""Spectrum files of a user's own: which there are, whose they are, which are refused and why, in words."""
+"""Spectrum files of a user's own: which files there are, the objects in them, and why some are refused, in words."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +10,14 @@ from sanspec.errors import SanspecError, Warn
 from sanspec.survey import specfile
 
 SUFFIXES = (".fits", ".fit")
-TOLERATED = (
-    Warn.BAD_PLATE
-)  # said, but measured: SPECPRIMARY 0 is no fault of the spectrum, and bad plates vary
+TOLERATED = Warn.BAD_PLATE  # measured all the same: many such spectra are good
 IDENTITY = ("specobjid", "plate", "mjd", "fiberid", "run2d", "ra", "dec")
 WORDS = {
     Warn.WRONG_OBJECT: "the ids inside the file contradict each other or its name",
     Warn.NOT_SDSS: "not from the SDSS spectrograph (BOSS or eBOSS)",
     Warn.NOT_GALAXY: "the pipeline's class is {kind}, not GALAXY",
     Warn.ZWARNING: "the pipeline's ZWARNING is {zwarning}, not 0",
-    Warn.BAD_PLATE: "PLATEQUALITY is {quality} and SPECPRIMARY {primary}: mind it",
+    Warn.BAD_PLATE: "PLATEQUALITY is {quality} and SPECPRIMARY {primary}: the spectrum may be poor",
     Warn.SKY_FIBRE: "a sky fibre",
     Warn.SHORT_COVERAGE: "good pixels do not reach both ends of 4000-8499 A",
     Warn.NO_SIGNAL: "no good pixel",
@@ -29,15 +27,15 @@ WORDS = {
     Warn.AMBIGUOUS_REDSHIFT: "a second redshift fits almost as well",
     Warn.NO_INDEX: "an index has no value: a window leaves 4000-8499 A or is masked, or no continuum is left",
     Warn.NO_LINE: "a line on which the class rests was not measured: outside, masked or too broad",
-    Warn.NO_CLASS: "no class: a line that would decide it is not known",
+    Warn.NO_CLASS: "no class: a line that would decide it is unknown",
     Warn.NOT_FITTED: "no populations could be fitted",
-    Warn.AT_BOUND: "a parameter of a fit stands at its bound",
+    Warn.AT_BOUND: "a parameter of a fit lies at its bound",
     Warn.LOW_SNR: "signal to noise below what the tests of the population fit cover",
 }
 
 
 def find(arguments: Sequence[Path]) -> list[Path]:
-    """Spectrum files named one by one, in order, and all below the folders among them; none twice.
+    """Spectrum files: those given, in order, and all below the folders given, each once.
 
     Raises SanspecError for a folder without any.
     """
@@ -55,7 +53,7 @@ def find(arguments: Sequence[Path]) -> list[Path]:
 
 
 def identities(paths: Sequence[Path], about: Sequence[specfile.SpecObj | None]) -> pd.DataFrame:
-    """What each file says of its object; 0, NaN or "" where it says nothing."""
+    """Identity and redshift of the object of each file, from its header; 0, NaN or "" where absent."""
     table = pd.DataFrame({"file": [str(path) for path in paths]})
     for name in (*IDENTITY, "z", "z_err"):
         absent = {"run2d": "", "ra": np.nan, "dec": np.nan, "z": np.nan, "z_err": np.nan}.get(name, 0)
@@ -73,11 +71,11 @@ def refusal(about: specfile.SpecObj | None, path: Path) -> int:
 
 
 def explain(warn: int, about: specfile.SpecObj | None, fault: str | None) -> str:
-    """The WARN bits of a file in words, parted by semicolons."""
+    """The WARN bits of a file in words, separated by semicolons."""
     if about is None:
         return f"unreadable: {fault}"
-    said = {"kind": about.kind, "zwarning": about.zwarning}
-    said |= {"quality": about.platequality or "unknown", "primary": about.specprimary}
+    facts = {"kind": about.kind, "zwarning": about.zwarning}
+    facts |= {"quality": about.platequality or "unknown", "primary": about.specprimary}
     return "; ".join(
-        WORDS.get(bit, bit.name.lower().replace("_", " ")).format(**said) for bit in Warn if int(warn) & bit
+        WORDS.get(bit, bit.name.lower().replace("_", " ")).format(**facts) for bit in Warn if int(warn) & bit
     )

@@ -1,4 +1,4 @@
-"""Tell passive, star-forming and active galaxies apart by their lines, and how well predictions do."""
+"""Classify galaxies as passive, star-forming or active by their lines; score the classes of predictions."""
 
 import logging
 
@@ -26,7 +26,7 @@ def run(args) -> None:
     store.write_json(args.summary, found)
     scores = found["confusion"]
     log.info(
-        "%d galaxies: AGN accuracy %.3f (never: %.3f), precision %.3f, recall %.3f",
+        "%d galaxies: AGN accuracy %.3f (never active: %.3f), precision %.3f, recall %.3f",
         scores["count"],
         *(scores[name] for name in ("accuracy", "never", "precision", "recall")),
     )
