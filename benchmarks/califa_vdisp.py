@@ -4,7 +4,7 @@
         --out benchmarks/califa_vdisp.json
 
 Each spectrum is fitted twice: at its native resolution, and smoothed and resampled as `sanspec prepare` does.
-Asked for: median ratio 0.95-1.05; 90 % within 3 joint errors + 10 km/s; V within 30 km/s of the pipeline's
+Required: median ratio 0.95-1.05; 90 % within 3 joint errors + 10 km/s; V within 30 km/s of the pipeline's
 redshift.
 """
 
@@ -64,7 +64,7 @@ def compare(path: Path, spectrum: Spectrum, library: Library, settings: Stellar)
 
 
 def summary(rows: list[dict]) -> dict:
-    """The figures asked for, over the galaxies whose VDISP the pipeline gives an error for."""
+    """The required figures, over the galaxies for which the pipeline gives an error of VDISP."""
     valid = [r for r in rows if "vdisp" in r and r["vdisp_sdss_err"] > 0 and 0 < r["vdisp_sdss"] < VDISP_MAX]
     ours, theirs, v = (np.array([row[key] for row in valid]) for key in ("vdisp", "vdisp_sdss", "v"))
     errors = [[row["vdisp_err"] or 0, row["vdisp_sdss_err"]] for row in valid]

@@ -28,7 +28,9 @@ from sanspec.stellar.spectra import Spectrum, solar_luminosity
 from sanspec.store import write_json
 
 FWHM = 5000 / 1500  # Angstrom, observed: that of prepared spectra
-CORRELATED = 0.8  # pixels: Gaussian whose autocorrelation is near that of prepared spectra (0.68, 0.21)
+CORRELATED = (
+    0.8  # pixels: width of a Gaussian with nearly the autocorrelation of prepared spectra (0.68, 0.21)
+)
 SNR = (5.0, 50.0)  # per Angstrom, log-uniform
 BINS = ((5, 10), (10, 20), (20, 30), (30, 50), (5, 50))
 NAMES = ("log_age_light", "metal_light", "ebv_stars", "log_mass_formed")

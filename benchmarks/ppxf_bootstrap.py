@@ -88,7 +88,7 @@ def compare(spectrum: Spectrum, library: Library, settings: Stellar) -> dict:
 
 
 def summary(rows: list[dict], draws: int) -> dict:
-    """The figures asked for, and the hours that a run of the paper's size would take."""
+    """The required figures, and the CPU hours of a run of the paper's size."""
     total, wall = (
         {key: sum(row[kind][key] for row in rows) for key in rows[0][kind]} for kind in ("seconds", "wall")
     )

@@ -1,4 +1,4 @@
-"""Both codes on galaxies of the embedded sky, whose populations are known: bias, scatter, coverage of stated errors.
+"""Both codes on galaxies of the simulated sky with known populations: bias, scatter, coverage of stated errors.
 
     python benchmarks/stellar_truth.py --templates emiles.npz --m11 m11_miles.npz --out benchmarks/stellar_truth.json
 
@@ -130,7 +130,7 @@ def fit_all(spectra: list[Spectrum], args: argparse.Namespace, settings: Stellar
 
 
 def score(table: pd.DataFrame, expected: pd.DataFrame, kinds, levels, code: str) -> dict:
-    """Scores by signal to noise, and within each by class; those of the mean errors of the other kind beside."""
+    """Scores by signal-to-noise ratio, and within each by class; for FIREFLY also with the bootstrap's errors."""
     table = table.assign(order=np.arange(len(table)))
     linear = code == "firefly"
     joined = truth.residuals(table, expected, linear, STATED[code])

@@ -59,7 +59,7 @@ def test_best_weights_have_the_least_chi2():
     scaled = problem({2: 0.3, 7: 0.5, 9: 0.2})
     found = tree.grow(scaled)
     keep, _ = tree.clip_to_best(scaled)
-    assert found.least == pytest.approx(chi2_of(scaled[:, keep], found.best_weights()), rel=1e-9)
+    assert found.min_chi2 == pytest.approx(chi2_of(scaled[:, keep], found.best_weights()), rel=1e-9)
 
 
 @pytest.mark.parametrize("most", [1, 2, 4])

@@ -70,13 +70,13 @@ def apply(
     s = np.where(known, vdisp, 0.0)
     low, high = correction.x_range
     with np.errstate(invalid="ignore"):
-        freed = (x > 0) & (s <= correction.vdisp_max)
-        inside = freed & (x >= low) & (x <= high)
-        value = np.where(freed, correction(x, s), x)
+        correctable = (x > 0) & (s <= correction.vdisp_max)
+        inside = correctable & (x >= low) & (x <= high)
+        value = np.where(correctable, correction(x, s), x)
         by_x, by_s = slopes(correction, x, s)
     error = np.full(x.shape, np.nan) if error is None else error
     spread = np.zeros(x.shape) if vdisp_error is None else np.nan_to_num(vdisp_error)
-    carried = np.where(freed, np.hypot(by_x * error, by_s * spread), error)
+    carried = np.where(correctable, np.hypot(by_x * error, by_s * spread), error)
     warn = np.where(np.isfinite(x) & ~inside, int(Warn.UNCORRECTED), 0) | np.where(
         known, 0, int(Warn.NO_VDISP)
     )

@@ -62,7 +62,7 @@ def regular(library: Library, settings: config.Stellar) -> Library:
 def fit(
     spectrum: Spectrum, library: Library, settings: config.Stellar, with_draws: bool
 ) -> tuple[dict, models.FittedSpectrum]:
-    """Row and model of one spectrum; a spectrum that cannot be fitted keeps its row, with its warnings."""
+    """Row and model of one spectrum; a spectrum that cannot be fitted has a row with warnings alone."""
     started = time.process_time()
     key = spectrum.specobjid, spectrum.kind
     try:

@@ -108,8 +108,8 @@ def stated_error(name: str, spread: float, change: float = 0.0) -> float:
 
     spread: standard deviation over the solutions; change: by one error of E(B-V). Masses and M/L go with age.
     """
-    solutions, dust, least = FACTORS[name.split("_")[0]]
-    return float(np.sqrt((solutions * spread) ** 2 + (dust * change) ** 2 + least**2))
+    solutions, dust, minimum = FACTORS[name.split("_")[0]]
+    return float(np.sqrt((solutions * spread) ** 2 + (dust * change) ** 2 + minimum**2))
 
 
 def relative_transmission(ebv: float, curve: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix"]:

@@ -112,7 +112,7 @@ def solve(downgraded: Downgraded, settings: Firefly) -> Released:
     return Released(
         averages=averages(found, downgraded, mass),
         ebv=best_ebv(attenuation, curve, settings.ebv_max),
-        chi2=found.least,
+        chi2=found.min_chi2,
         solutions=found.count,
         solutions_filtered=filtered.count,
         shares=shares,

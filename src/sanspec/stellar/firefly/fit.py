@@ -22,7 +22,7 @@ EDGE = 1e-3  # distance of E(B-V) from its upper bound within which it counts as
 def fit(
     spectrum: Spectrum, library: Library, settings: Stellar, vdisp: float, with_draws: bool = False
 ) -> tuple[dict, models.FittedSpectrum]:
-    """Row and model of one spectrum; a spectrum that cannot be fitted keeps its row, with its warnings.
+    """Row and model of one spectrum; a spectrum that cannot be fitted has a row with warnings alone.
 
     library: as it is in its files. vdisp [km/s]: NaN where it was not measured.
     """

@@ -41,7 +41,7 @@ class Means:
 def columns(
     library: Library, young: np.ndarray, mass: Float[np.ndarray, " ssp"], averages: str
 ) -> Float[np.ndarray, "ssp column"]:
-    """Properties of the populations whose light-weighted means give the quantities.
+    """Properties of the populations; their light-weighted means give the quantities.
 
     Age, metallicity, mass formed, mass times age, mass times metallicity, mass left, r-band luminosity. young:
     positions of the populations in the library. mass (ssp): solar masses formed for all of the light. averages: of ages
@@ -72,7 +72,7 @@ def fit_populations(
     columns: Float[np.ndarray, "ssp column"],
     settings: Firefly,
 ) -> Means:
-    """The populations of a spectrum whose dust is known.
+    """The populations of a spectrum with known dust.
 
     flux, models (attenuated): of median 1. keep: pixels to use. The flux may be wrong by smooth modes, each of standard
     deviation `settings.calibration`. These are marginalised: C^-1 = D - D U' (1 + U D U')^-1 U D, where D are the

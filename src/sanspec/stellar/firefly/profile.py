@@ -41,7 +41,7 @@ def profile(
     width = high - low
     edges = np.arange(low, high * 1.001, width / BINS) + 1e-6 * width
     best = kernels.mix_profile(top, fits, FRACTIONS, found.chi2, found.mixed, edges)
-    chance = np.where(np.isfinite(best), chdtrc(dof, best / found.least * dof), 0.0)
+    chance = np.where(np.isfinite(best), chdtrc(dof, best / found.min_chi2 * dof), 0.0)
     return densest(0.5 * (edges[1:] + edges[:-1]), chance / chance.sum())
 
 

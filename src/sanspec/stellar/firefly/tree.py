@@ -34,7 +34,7 @@ class Tree:
         return self.chi2.size + self.mixed.size
 
     @property
-    def least(self) -> float:
+    def min_chi2(self) -> float:
         """The minimum chi2."""
         return float(min(self.chi2.min(), self.mixed.min()))
 
