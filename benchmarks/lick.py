@@ -3,7 +3,7 @@
     python benchmarks/lick.py [--templates results/raw/templates/emiles.npz] [--out benchmarks/lick.json]
 
 Both degrade every spectrum from its own line spread to the Lick resolution and measure the 25 Lick indices at its
-redshift. Ours propagates the noise covariance into errors besides, and adds D4000 and Dn4000; pyphot has neither.
+redshift. Ours also propagates the noise covariance into errors and adds D4000 and Dn4000; pyphot has neither.
 The spectra are E-MILES populations, redshifted, with noise. Both are measured in turn, round by round, in
 processor time and in wall time: the machine may be shared, so the ratio is that of processor time.
 """

@@ -3,11 +3,12 @@
     python benchmarks/lines.py [--spectra FOLDER] [--templates results/raw/templates/emiles.npz] [--count 400]
                                [--out benchmarks/lines.json]
 
-`truth`: galaxies simulated for the purpose, prepared as the survey's are; fluxes of signal to noise above 5 beside the
-true ones, with errors from the noise covariance of the prepared spectra. The error of the flux calibration, which no
-noise covariance knows, is part of the true flux; equivalent widths need no such care. `pipeline`, `ppxf`: real spectra
-(a FOLDER of SDSS spec files) beside the SPZLINE table of their own files and beside pPXF's gas in the same fits; median
-ratio and scatter (1.4826 MAD) of lines above 5 in both. Without a folder these two keep what the file to write holds.
+`truth`: galaxies simulated for the purpose, prepared as the survey's are; fluxes with a signal-to-noise ratio above 5
+against the true ones, with errors from the noise covariance of the prepared spectra. The error of the flux calibration,
+which is not in the noise covariance, is part of the true flux; it does not affect equivalent widths. `pipeline`,
+`ppxf`: real spectra (a FOLDER of SDSS spec files) against the SPZLINE table of their own files and pPXF's gas in the
+same fits; median ratio and scatter (1.4826 MAD) of lines above 5 in both. Without a folder these two are kept from the
+file to write.
 """
 
 import argparse
@@ -51,7 +52,7 @@ STRONG = 5.0  # Angstrom: equivalent width of a strong line
 
 
 def truth(templates: Path, count: int) -> dict:
-    """Fluxes and widths beside the true ones."""
+    """Measured fluxes and widths against the true ones."""
     seen, calibration = simulated(templates, count)
     z = np.array([one.galaxy.z for one in seen])
     ids = np.arange(count).astype(np.uint64)
@@ -125,7 +126,7 @@ def native(seen: list) -> NativeBlock:
 
 
 def real(folder: Path, templates: Path) -> dict:
-    """Our fluxes, by pPXF's continuum and by the quick one, beside SPZLINE's and pPXF's own."""
+    """Our fluxes, by pPXF's continuum and by the quick one, against SPZLINE's and pPXF's own."""
     paths = [path for path in files.find([folder]) if path.parent.name in FOLDERS]
     block = specfile.read_many(paths)
     keep = np.flatnonzero(
@@ -242,7 +243,7 @@ def main() -> None:
     args = parser.parse_args()
     old = json.loads(args.out.read_text()) if args.out.exists() else {}
     result = {
-        "what": "emission-line fluxes beside the truth of simulated galaxies, SDSS's SPZLINE and pPXF's gas",
+        "what": "emission-line fluxes against the truth of simulated galaxies, SDSS's SPZLINE and pPXF's gas",
         "date": date.today().isoformat(),
         "machine": {"cores": os.cpu_count(), "processor": processor(), "python": platform.python_version()},
         "versions": {name: version(name) for name in ("sanspec", "numpy", "astropy", "ppxf")},

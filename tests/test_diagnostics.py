@@ -133,7 +133,7 @@ def test_real_catalogue_rows_are_classified_as_the_curves_say(catalogue):
 
 
 def test_absurd_fluxes_of_a_real_catalogue_give_no_class(catalogue):
-    """A broad-line nucleus with [N II] = -2.1e7, and [O III] = -1787 beside Halpha = 3.7."""
+    """A broad-line nucleus with [N II] = -2.1e7, and [O III] = -1787 with Halpha = 3.7."""
     raw = {name: catalogue[column].to_numpy(float) for name, column in COLUMNS.items()}
     lines = diagnostics.believable(raw)
     found, warn = diagnostics.classify(lines, None, 1.0)

@@ -78,7 +78,7 @@ def fit(flux, stars=1.0, **more):
 def test_noiseless_lines_come_back_at_any_redshift_width_and_velocity(z, sigma, v):
     found = fit(1 + gaussians(FLUXES, z, sigma, v), z=z)
     for name, flux in FLUXES.items():
-        if not found[name].warn:  # not one that stands on a night-sky line
+        if not found[name].warn:  # but for a line on a night-sky line
             assert found[name].flux == pytest.approx(flux, rel=2e-3), name
     if not found["h_alpha"].warn and sigma > 20:
         assert found["h_alpha"].sigma == pytest.approx(sigma, abs=2)
@@ -93,7 +93,7 @@ def test_no_line_is_narrower_than_the_instrument():
     assert fit(1 + gaussians(FLUXES, sigma=0.0))["h_alpha"].flux == pytest.approx(12.0, rel=2e-3)
 
 
-def test_blended_lines_of_different_widths_are_told_apart():
+def test_blended_lines_of_different_widths_are_separated():
     sigma = dict.fromkeys(FLUXES, 60.0) | {"n_ii_6583": 260.0, "o_iii_5007": 200.0}
     found = fit(1 + gaussians(FLUXES, sigma=sigma), ivar=1e6)
     for name in ("h_alpha", "n_ii_6583", "h_beta", "o_iii_5007"):
@@ -183,7 +183,7 @@ def test_a_predicted_spectrum_borrows_the_noise_of_its_pair():
 # ------------------------------------------------------------------------------------ equivalent widths
 
 
-def test_the_width_is_at_rest_positive_in_emission_and_that_of_specutils_turned():
+def test_the_width_is_at_rest_and_that_of_specutils_with_the_sign_changed():
     found = fit(1 + gaussians(FLUXES))["h_alpha"]
     level = emission.continuum(np.ones((1, 4500)), np.array([Z]), 6564.608)[0] * (1 + Z)
     ours = emission.equivalent_width(EMISSION_LINES["h_alpha"], found, LSF / (1 + Z), level)
@@ -195,7 +195,7 @@ def test_the_width_is_at_rest_positive_in_emission_and_that_of_specutils_turned(
     assert theirs < 0 and ours == pytest.approx(-theirs, rel=3e-3)
 
 
-def test_the_continuum_is_that_beside_the_line():
+def test_the_continuum_is_that_next_to_the_line():
     stars = np.where(np.abs(grid.WAVE / (1 + Z) - 6564.6) < 20, 0.6, 2.0)[None]  # a deep absorption
     assert emission.continuum(stars, np.array([Z]), 6564.608) == pytest.approx(2.0)
     broken = stars.copy()
@@ -222,7 +222,7 @@ def test_a_line_on_a_night_sky_line_is_not_measured():
 
 
 def test_a_broad_line_is_flagged_and_not_measured():
-    """The narrow-line fit of a broad-line nucleus stands at its bound: no number comes of it."""
+    """The narrow-line fit of a broad-line nucleus lies at its bound and gives no value."""
     found = fit(1 + gaussians({"h_alpha": 60.0}, sigma=1800.0), ivar=1e4)
     assert np.isnan(found["h_alpha"].flux)
     assert found["h_alpha"].warn & Warn.NO_LINE and found["h_alpha"].warn & Warn.AT_BOUND

@@ -42,7 +42,7 @@ def test_fluxes_and_widths_of_simulated_galaxies_are_the_true_ones():
 
 
 def test_the_committed_comparison_of_lines():
-    """400 simulated galaxies; real spectra beside SPZLINE and pPXF, line by line."""
+    """400 simulated galaxies; real spectra against SPZLINE and pPXF, line by line."""
     found = json.loads((FOLDER / "lines.json").read_text())
     assert found["truth"]["simulated"] and found["truth"]["galaxies"] >= 400
     assert (

@@ -98,7 +98,7 @@ def test_a_straight_line_has_no_index(slope, z, scale):
 @settings(max_examples=25, deadline=None)
 @given(st.floats(-1.0, 0.9), st.floats(0.05, 0.15), st.sampled_from(sorted(WIDTHS)))
 def test_a_box_has_the_width_of_its_depth(depth, z, name):
-    """A feature of constant depth has the equivalent width depth x band, where its band stands free."""
+    """A feature of constant depth has the equivalent width depth x band, where no sideband overlaps it."""
     index = WIDTHS[name]
     low, high = max(index.feature[0], index.blue[1]), min(index.feature[1], index.red[0])
     found = on_fine_pixels(index, (low, high), 1 - depth, z)

@@ -116,16 +116,16 @@ def test_hbeta_is_measured_where_the_fit_s_own_velocity_puts_it(run):
     assert z[:-1] == pytest.approx(0.1 + 1.1 * 300 / 299792, abs=1e-6) and np.isnan(z[-1])
 
 
-def test_indices_are_freed_of_the_dispersion_of_the_fits(run):
-    raw, freed = run.read("indices.ecsv"), run.read("lick.ecsv")
-    assert (freed["mgb_observed"] > raw["mgb_observed"])[raw["mgb_observed"] > 0.3].all()
-    assert freed["vdisp_observed"].to_numpy() == pytest.approx(120 + np.arange(emitters.TEST))
+def test_indices_are_corrected_for_the_dispersion_of_the_fits(run):
+    raw, corrected = run.read("indices.ecsv"), run.read("lick.ecsv")
+    assert (corrected["mgb_observed"] > raw["mgb_observed"])[raw["mgb_observed"] > 0.3].all()
+    assert corrected["vdisp_observed"].to_numpy() == pytest.approx(120 + np.arange(emitters.TEST))
 
 
 # ------------------------------------------------------------------------------------------ lines, classes
 
 
-def test_every_galaxy_has_its_class_on_both_sides(run):
+def test_every_galaxy_has_its_class_in_both_spectra(run):
     classes = run.read("classes.ecsv")
     wanted = [emitters.CLASSES.index(kind) for kind in run.kinds[run.test]]
     order = np.argsort(samples.ids(classes))
@@ -192,7 +192,7 @@ def test_without_a_predicted_redshift_there_is_nothing_predicted(run):
 # ------------------------------------------------------------------------------------------- comparison
 
 
-def test_predictors_are_measured_alike(run):
+def test_predictors_are_measured_in_the_same_way(run):
     found, table = run.numbers("predictors.json"), run.read("predictors.parquet")
     active = found["predicted"]["active"]  # the one without a spectrum is active, and counts as missed
     assert (

@@ -48,7 +48,7 @@ def run(tmp_path, templates, *files, options=()):
 
 
 def test_good_files_are_measured_blind(tmp_path, templates):
-    """The catalogue's redshift is a lie here: what is measured does not come from it."""
+    """The catalogue's redshift is wrong here: the measured one does not depend on it."""
     good = write(tmp_path, 1), write(tmp_path, 2, Z=0.02)
     table = run(tmp_path, templates, tmp_path / "spectra")
     assert list(table["file"]) == sorted(map(str, good))
@@ -112,7 +112,7 @@ def test_bad_files_keep_their_row_with_the_reason_and_stop_nothing(tmp_path, tem
         assert np.isnan(row["z"]) and np.isnan(row["dn4000"]), kind
 
 
-def test_a_bad_plate_is_measured_and_said(tmp_path, templates):
+def test_a_bad_plate_is_measured_and_reported(tmp_path, templates):
     row = run(tmp_path, templates, write(tmp_path, 4, PLATEQUALITY="bad", SPECPRIMARY=0)).iloc[0]
     assert int(row["warn"]) & Warn.BAD_PLATE and "PLATEQUALITY is bad and SPECPRIMARY 0" in row["reason"]
     assert row["z"] == pytest.approx(Z, abs=1e-4)
@@ -170,7 +170,7 @@ def test_lines_of_a_known_flux_come_back(tmp_path, templates):
     assert abs(row["v_h_alpha"]) < 10
 
 
-def test_without_populations_lines_are_nan_and_said(tmp_path, templates, monkeypatch):
+def test_without_populations_lines_are_nan_and_reported(tmp_path, templates, monkeypatch):
     monkeypatch.chdir(tmp_path)
     row = run(tmp_path, templates, write(tmp_path, 9)).iloc[0]
     assert np.isnan(row["flux_h_alpha"]) and row["class"] == "" and np.isfinite(row["mgb"])
@@ -223,7 +223,7 @@ def test_what_is_no_survey_galaxy_is_refused_for_its_own_reason(real, folder, bi
 
 
 def test_lines_of_real_galaxies_are_the_pipelines(real):
-    """Halpha, [N II] and [O III] beside the SPZLINE table of the same files: medians within 6 %."""
+    """Halpha, [N II] and [O III] against the SPZLINE table of the same files: medians within 6 %."""
     measured = real[real["z"].between(0.003, 0.2)]
     for name, wave in (("h_alpha", 6564.6), ("n_ii_6583", 6585.3), ("o_iii_5007", 5008.2)):
         ours, error = measured[f"flux_{name}"].to_numpy(), measured[f"flux_{name}_err"].to_numpy()
@@ -272,6 +272,6 @@ def test_the_spectra_that_ppxf_carries(tmp_path):
 @pytest.mark.parametrize(
     "path", ["/no-such-spectrum", "no-such-spectrum.fits", "no-such-folder/spectrum.fits"]
 )
-def test_a_path_of_nothing_is_told_wherever_it_points(tmp_path, templates, path):
+def test_a_path_without_a_file_is_reported(tmp_path, templates, path):
     table = run(tmp_path, templates, path)
     assert "no such file" in table["reason"][path] and table["warn"][path] & int(Warn.UNREADABLE)

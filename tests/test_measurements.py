@@ -201,7 +201,7 @@ def test_without_the_move_the_shift_costs(run):
     assert found["mse_predicted_in_place"] > 1.3 * found["mse_predicted"]
 
 
-def test_baselines_are_scored_beside_and_are_worse(run):
+def test_baselines_are_scored_too_and_are_worse(run):
     found, table = numbers(run.quality), store.read_table(run.quality.out)
     for name in ("mean_spectrum", "nearest_image", "regression"):
         ratio = found[f"mse_predicted_over_{name}"]
