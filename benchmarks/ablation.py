@@ -1,14 +1,13 @@
-"""What each mending and each improvement between the paper's recipe and ours brings, in small.
+"""Effect of each correction and improvement between the paper's recipe and ours, from short trainings.
 
     python benchmarks/ablation.py --spectra FILE --images FILE --statistics FILE
         [--config config/ablation.yaml] [--steps 150] [--galaxies 96] [--draws 4] [--out benchmarks/ablation.json]
 
-Every named run of the configuration is compared with `main`: the networks whose settings it changes are trained
-anew, for `--steps` steps on the training split, from the same seed and on the same batches, and judged on
-validation galaxies; the file is written anew after every run. A ratio of CRPS is the run's over main's (above 1: the
-run, which lacks the improvement, is worse), with its error by bootstrap over galaxies in pairs. The error knows
-nothing of the luck of a training. Under about a thousand steps the table tells what learns faster at first, not what
-is better in the end.
+Every named run of the configuration is compared with `main`. The networks whose settings it changes are trained for
+`--steps` steps on the training split, from the same seed, on the same batches, and scored on validation galaxies. The
+record is rewritten after each run. A ratio of CRPS is the run's over main's (above 1: the run, which lacks the
+improvement, is worse), with its error by paired bootstrap over galaxies. The error does not include the scatter between
+trainings. Below about a thousand steps the table shows which recipe learns faster at first, not which is better.
 """
 
 import argparse
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from measuring import made
+from measuring import galaxies, made
 from tqdm import tqdm
 
 from sanspec import config, store
@@ -30,31 +29,26 @@ from sanspec.nets.data import seed_of
 from sanspec.products import samples
 from sanspec.scores import ensembles, metrics
 from sanspec.spectra import grid
+from sanspec.stages.train import read_layout
 
 ROOT = Path(__file__).resolve().parents[1]
-COLUMNS = {"coarse": ("coarse_log_flux", "coarse_mask"), "fine": ("log_flux", "mask")}
 CAUTION = (
-    "one short training each, ratios within a few per cent of 1 are noise; main's own hf_power tells how far from "
-    "trained the networks are (1: trained): where it is far, a ratio tells what learns faster at first, not what "
-    "is better in the end"
+    "one short training each: ratios within a few per cent of 1 are noise; main's hf_power shows how close to "
+    "convergence the networks are (1: converged); far from it, a ratio shows which recipe learns faster at first, "
+    "not which is better in the end"
 )
 JUDGED = ("diff_coarse", "diff_fine", "clip_coarse")
 
 
 def read(args, split: str, limit: int | None = None) -> data.Galaxies:
     """Galaxies of a split."""
-    with store.arrays(args.spectra) as file, store.arrays(args.images) as pictures:
+    with store.arrays(args.spectra) as file:
         rows = samples.split_rows(file, split, limit)
-        spectra = {"z": file["z"][:][rows]}
-        for which, (flux, mask) in COLUMNS.items():
-            spectra[which], spectra[f"{which}_mask"] = (
-                samples.take(file[name], rows) for name in (flux, mask)
-            )
-        return data.galaxies(file["specobjid"][:][rows], samples.take(pictures["images"], rows), 4, **spectra)
+    return galaxies(args.spectra, args.images, rows, 4)
 
 
 def shortened(settings: dict, steps: int) -> dict:
-    """Settings with all trainings cut to `steps`."""
+    """Settings with all trainings shortened to `steps`."""
     short = {name: {"steps": steps, "warmup": min(50, steps // 5)} for name in JUDGED}
     return base.merge(settings, {"train": short | {"valid_every": 10**6}})
 
@@ -69,7 +63,7 @@ def trained(name: str, settings: Config, layout: build.Layout, train: data.Galax
 
 
 def judged(name: str, model, settings: Config, valid: data.Galaxies, draws: int) -> tuple[dict, np.ndarray]:
-    """Scores of a network on the validation galaxies, and what is compared galaxy by galaxy."""
+    """Scores of a network on the validation galaxies, and the CRPS of each, which is compared in pairs."""
     if name == "clip_coarse":
         with torch.inference_mode():
             found = model.validate([valid])
@@ -80,19 +74,14 @@ def judged(name: str, model, settings: Config, valid: data.Galaxies, draws: int)
     found = ensembles.scores(drawn, truth, mask)
     summary = ensembles.summary(found, draws)
     if which == "coarse":
-        wave, limits = coarse_wave(), (settings.match.z_min, settings.match.z_max)
+        wave, limits = np.array(grid.coarse_wave()), (settings.match.z_min, settings.match.z_max)
         one, two = (np.arcsinh(ensembles.h_alpha_width(x, wave, limits) / 5) for x in (drawn[:, 0], truth))
         summary["rho_h_alpha"] = metrics.correlation(one, two)["pearson"]
     return summary, found["crps"]
 
 
-def coarse_wave() -> np.ndarray:
-    """The coarse grid."""
-    return np.array(grid.coarse_wave())
-
-
 def asked(settings: Config, main: Config) -> list[str]:
-    """Networks that a run must train or sample anew."""
+    """Networks that a run must train or sample again."""
     names = []
     for name in JUDGED:
         own = getattr(settings.train, name) != getattr(main.train, name)
@@ -114,7 +103,7 @@ def main() -> None:
     for name in ("spectra", "images", "statistics"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--config", type=Path, default=ROOT / "config" / "ablation.yaml")
-    parser.add_argument("--only", nargs="*", help="these runs alone")
+    parser.add_argument("--only", nargs="*", help="only these runs")
     for name, value in (("steps", 150), ("galaxies", 96), ("draws", 4)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
@@ -126,7 +115,7 @@ def main() -> None:
     begin = time.process_time()
     for rows in compare(args, runs):
         result = {
-            "what": "each improvement between the paper's recipe and ours taken back, in small; ratio = run / main",
+            "what": "each improvement between the paper's recipe and ours undone; ratio = run / main",
             "runs": rows,
             "not_run": sorted(named - rows.keys()),
             "steps": args.steps,
@@ -140,12 +129,9 @@ def main() -> None:
 
 
 def compare(args, runs: dict[str, Config]) -> Iterator[dict]:
-    """Scores of every run's networks, and ratios to those of main: all so far, after every run."""
-    numbers = store.read_json(args.statistics)
-    with store.arrays(args.spectra) as file:
-        grids = {name: file[name][:].tolist() for name in ("wave", "coarse_wave")}
-    statistics = {key: list(map(float, numbers[key])) for key in ("softening", "mean", "std")}
-    layout, whole, rows = build.Layout(64, statistics, **grids), {"main": list(JUDGED)}, {}
+    """Scores of every run's networks and ratios to those of main, yielded after every run with all so far."""
+    layout = read_layout(args.spectra, args.images, args.statistics)
+    whole, rows = {"main": list(JUDGED)}, {}
     train, valid = read(args, "train"), read(args, "valid", args.galaxies)
     whole |= {name: asked(run, runs["main"]) for name, run in runs.items() if name != "main"}
     models, reference = {}, {}

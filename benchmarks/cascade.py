@@ -1,11 +1,11 @@
-"""The cascade of a finished run judged: the fine network from the true and from generated coarse spectra.
+"""Scores of the cascade of a finished run: fine draws given the true and given generated coarse spectra.
 
     python benchmarks/cascade.py --numbers results/main/tables/validation.json
         --records results/main/nets/diff_coarse.json results/main/nets/diff_fine.json
         --config results/main/config.yaml [--out benchmarks/cascade.json]
 
-The numbers are those of `sanspec validate`: test split, natural log flux, observed frame; no truth is used to
-choose, and none to draw but where a name says `from_true` (true coarse spectrum and redshift).
+The numbers are those of `sanspec validate`: test split, natural log flux, observed frame. The truth is never used to
+choose a draw, and only used to draw where a name says `from_true` (true coarse spectrum and redshift).
 """
 
 import argparse
@@ -16,7 +16,7 @@ from measuring import made
 
 from sanspec import config, store
 
-LIMITS = {  # what must be reached, without calibration
+LIMITS = {  # required range of each score, without calibration
     "spread_skill_fine_from_true": (0.9, 1.1),
     "hf_power_fine_from_true": (0.85, 1.15),
     "coverage_coarse": (0.58, 0.78),

@@ -1,4 +1,4 @@
-"""The demo's draws before and after a change of the networks: the same galaxies, CRPS and errors in pairs.
+"""The demo's draws before and after a change of the networks: paired CRPS and errors on the same galaxies.
 
     python benchmarks/demo_draws.py --sky NAME SPECTRA BEFORE AFTER [--sky ...] --before COMMIT
         [--out benchmarks/demo_draws.json]
@@ -9,7 +9,7 @@ measures 402 galaxies; a second sky that no network has seen (`mock: {galaxies: 
 third (seed 1078, coarse draws alone: `generate: {keep: 1, fine_draws: 1, spread: false}`) was not looked at while
 settings were chosen. To make BEFORE, train and generate at that commit from the same prepared files. Scores are
 those of `sanspec validate`: natural log flux, observed frame, unselected draws; a ratio is after over before (below 1:
-better), with its error by bootstrap over galaxies, which knows nothing of the luck of a training.
+better), with its error by bootstrap over galaxies, which does not include the scatter between trainings.
 """
 
 import argparse
@@ -17,18 +17,17 @@ import json
 from pathlib import Path
 
 import numpy as np
-from measuring import made
+from measuring import COLUMNS, made
 
 from sanspec import store
 from sanspec.products import samples
 from sanspec.scores import ensembles, metrics
 
-COLUMNS = {"coarse": ("coarse_log_flux", "coarse_mask"), "fine": ("log_flux", "mask")}
 SCORES = ("crps", "mse_mean", "mse_single")
 
 
 def kinds(path: Path) -> list[str]:
-    """Kinds of draws to compare: fine ones only where some are unselected (`generate.spread`)."""
+    """Kinds of draws to compare: fine ones only if some are unselected (`generate.spread`)."""
     with store.arrays(path) as file:
         return ["coarse"] if file["selected"][0].all() else list(COLUMNS)
 

@@ -1,4 +1,4 @@
-"""What every benchmark says of itself, and how those of the fits take time: process CPU seconds, wall beside."""
+"""Head and tail of every benchmark's record, the timing of fits, and the galaxies for the networks' benchmarks."""
 
 import importlib.metadata
 import os
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+COLUMNS = {"coarse": ("coarse_log_flux", "coarse_mask"), "fine": ("log_flux", "mask")}  # of spectra.h5
 PACKAGES = ("sanspec", "numpy", "scipy", "numba", "ppxf")
 SHARED = (
     "process CPU seconds of one thread, wall seconds beside; the machine was shared, so what is compared was run in "
@@ -17,7 +18,7 @@ SHARED = (
 
 
 class Timed(NamedTuple):
-    """What a task gave, its process CPU seconds and its wall seconds."""
+    """Result of a task, its process CPU seconds and its wall seconds."""
 
     result: Any
     cpu: float
@@ -25,14 +26,14 @@ class Timed(NamedTuple):
 
 
 def timed(task: Callable[[], Any]) -> Timed:
-    """The task, done once."""
+    """Time one execution of the task."""
     cpu, wall = time.process_time(), time.perf_counter()
     result = task()
     return Timed(result, time.process_time() - cpu, time.perf_counter() - wall)
 
 
 def about(what: str, simulated: bool) -> dict:
-    """Head of a benchmark's file: what it is, machine, versions, date; `simulated` where its spectra are."""
+    """Head of a benchmark's record: subject, machine, versions, date, and whether its spectra are simulated."""
     return {
         "what": what,
         **({"simulated": True} if simulated else {}),
@@ -50,7 +51,7 @@ def about(what: str, simulated: bool) -> dict:
 
 
 def made() -> dict:
-    """Tail of a network benchmark's file: machine, versions, date."""
+    """Tail of a network benchmark's record: machine, versions, date."""
     return {
         "machine": {"cpus": os.cpu_count(), "processor": processor(), "python": platform.python_version()},
         "versions": {name: importlib.metadata.version(name) for name in ("sanspec", "torch", "numpy")},
@@ -59,10 +60,24 @@ def made() -> dict:
 
 
 def processor() -> str:
-    """Model of the CPU as Linux tells it, else its architecture."""
+    """Model of the CPU as given by Linux, else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.machine()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def galaxies(spectra: Path, images: Path, rows, crop: int):
+    """Galaxies at `rows` of the prepared files, as the networks take them; torch is imported here."""
+    from sanspec import store
+    from sanspec.nets import data
+    from sanspec.products import samples
+
+    with store.arrays(spectra) as file, store.arrays(images) as pictures:
+        held = {"z": file["z"][:][rows]}
+        for which, names in COLUMNS.items():
+            held[which], held[f"{which}_mask"] = (samples.take(file[name], rows) for name in names)
+        stamps = samples.take(pictures["images"], rows)
+        return data.galaxies(file["specobjid"][:][rows], stamps, crop, **held)

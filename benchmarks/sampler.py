@@ -4,10 +4,10 @@
         [--network diff_coarse] [--galaxies 512] [--draws 8] [--keep FILE] [--reuse FILE]
         [--out benchmarks/sampler.json]
 
-The galaxies are those of the test and the validation split. The two samplers take turns, block by block of
-eight galaxies, in one process on one thread; the machine may be shared, so the ratio is of processor time,
-wall time beside it. A ratio of scores is ours over DDPM-250's (below 1: ours is better), with its error by
-bootstrap over galaxies in pairs. Spectra are natural log flux; HF power is the mean square difference of
+The galaxies are those of the test and the validation split. The two samplers take turns, block by block of eight
+galaxies, in one process on one thread; because the machine may be shared, the speed ratio is that of processor time,
+and that of wall time is added. A ratio of scores is ours over DDPM-250's (below 1: ours is better), with its error by
+paired bootstrap over galaxies. Spectra are natural log flux; HF power is the mean square difference of
 neighbouring pixels over that of the true spectra.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import made
+from measuring import galaxies, made
 from tqdm import tqdm
 
 from sanspec import config, store
@@ -27,25 +27,17 @@ from sanspec.nets import build, data, validation
 from sanspec.products import samples
 from sanspec.scores import ensembles, metrics
 
-BLOCK = 8  # galaxies at a turn
-TIMED = 64  # galaxies that both are timed on where the draws of DDPM-250 are reused
+BLOCK = 8  # galaxies per turn
+TIMED = 64  # galaxies on which both are timed if the draws of DDPM-250 are reused
 ANCESTRAL = Sampler(method="ddpm", evaluations=250, schedule="cosine")
-COLUMNS = {"coarse": ("coarse_log_flux", "coarse_mask"), "fine": ("log_flux", "mask")}
 
 
 def read(args, crop: int) -> data.Galaxies:
     """`args.galaxies` galaxies of the test and validation splits, evenly spread."""
-    with store.arrays(args.spectra) as file, store.arrays(args.images) as pictures:
+    with store.arrays(args.spectra) as file:
         rows = np.sort(np.concatenate([samples.split_rows(file, split) for split in ("test", "valid")]))
-        rows = rows[np.linspace(0, len(rows) - 1, min(args.galaxies, len(rows))).round().astype(int)]
-        spectra = {"z": file["z"][:][rows]}
-        for which, (flux, mask) in COLUMNS.items():
-            spectra[which], spectra[f"{which}_mask"] = (
-                samples.take(file[name], rows) for name in (flux, mask)
-            )
-        return data.galaxies(
-            file["specobjid"][:][rows], samples.take(pictures["images"], rows), crop, **spectra
-        )
+    rows = rows[np.linspace(0, len(rows) - 1, min(args.galaxies, len(rows))).round().astype(int)]
+    return galaxies(args.spectra, args.images, rows, crop)
 
 
 def race(
@@ -67,9 +59,9 @@ def race(
 def continued(
     model, samplers: dict[str, Sampler], galaxies: data.Galaxies, args
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The race over the first galaxies; over the rest ours alone, beside DDPM-250's draws of an earlier one.
+    """The race on the first galaxies; on the rest our draws alone, compared with earlier draws of DDPM-250.
 
-    Raises SystemExit where the earlier draws are not those that DDPM-250 makes now.
+    Raises SystemExit if the earlier draws are not those that DDPM-250 makes now.
     """
     kept = np.load(args.reuse)["ddpm250"]
     rows = torch.arange(len(galaxies))
@@ -81,7 +73,7 @@ def continued(
 
 
 def compared(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float]:
-    """Ratio of two means over the same galaxies, its error, and the least ratio at 95 % confidence."""
+    """Ratio of two means over the same galaxies, its error, and its lower limit at 95 % confidence."""
     ratio, error = (
         metrics.ratio_of_means(ours, theirs),
         metrics.bootstrap(metrics.ratio_of_means, ours, theirs),
@@ -90,7 +82,7 @@ def compared(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float]:
 
 
 def report(args, settings: config.Config, found: dict, seconds: dict) -> dict:
-    """Everything that is written."""
+    """The record."""
     speed = {name: dict(zip(("processor", "wall"), map(float, parts))) for name, parts in seconds.items()}
     mse, crps = (compared(found["default"][name], found["ddpm250"][name]) for name in ("mse_mean", "crps"))
     return {
@@ -137,15 +129,15 @@ def main() -> None:
     torch.set_num_threads(1)
     settings = config.load(args.config)
     model, _ = build.load(args.nets / f"{args.network}.safetensors", args.network, settings.train)
-    galaxies, which = read(args, settings.train.crop), args.network.removeprefix("diff_")
+    sample, which = read(args, settings.train.crop), args.network.removeprefix("diff_")
     samplers = {"default": getattr(settings.generate, which), "ddpm250": ANCESTRAL}
     if args.reuse is None:
-        drawn, seconds = race(model, samplers, galaxies, args.draws)
+        drawn, seconds = race(model, samplers, sample, args.draws)
     else:
-        drawn, seconds = continued(model, samplers, galaxies, args)
+        drawn, seconds = continued(model, samplers, sample, args)
     if args.keep is not None:
         np.savez(args.keep, **drawn)
-    truth, mask = getattr(galaxies, which).float().numpy(), getattr(galaxies, f"{which}_mask").numpy()
+    truth, mask = getattr(sample, which).float().numpy(), getattr(sample, f"{which}_mask").numpy()
     found = {name: ensembles.scores(values, truth, mask) for name, values in drawn.items()}
     text = json.dumps(report(args, settings, found, seconds), indent=1)
     args.out.write_text(text + "\n")

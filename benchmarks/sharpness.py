@@ -1,14 +1,13 @@
-"""How sharp the narrow features of drawn spectra are: mean rest-frame spectra of draws against observed ones.
+"""Sharpness of narrow features in drawn spectra, from mean rest-frame spectra of draws and of observations.
 
     python benchmarks/sharpness.py --config FILE --spectra FILE --images FILE --nets FOLDER --predicted FILE
         [--before FILE] [--out benchmarks/sharpness.json]
 
-All galaxies of the test split are brought to the rest frame and averaged, 4050-6300 A, at steps of 30 km/s; what
-varies over more than 1800 km/s is taken away. `blur` [km/s] is the standard deviation of the Gaussian that turns the
-mean of the observed spectra into that of the draws, `contrast` the factor on what is then left. Observed spectra,
-their coarse spectra interpolated, and fine draws from the true coarse spectra stand at the true redshift; generated
-draws at the redshift drawn with them. `--before`: this record of an earlier version's run on the same galaxies, to
-stand beside.
+The spectra of all galaxies of the test split are averaged in the rest frame, 4050-6300 A, in steps of 30 km/s;
+structure broader than 1800 km/s is subtracted. `blur` [km/s] is the standard deviation of the Gaussian that turns the
+mean of the observed spectra into that of the draws, and `contrast` the factor on the result. Observed spectra,
+interpolated coarse spectra and fine draws given the true coarse spectra are at the true redshift; generated draws at
+the redshift drawn with them. `--before`: the record of an earlier version for the same galaxies, to be included.
 """
 
 import argparse
@@ -28,14 +27,14 @@ from sanspec.products import samples
 from sanspec.spectra import grid
 
 STEP = 1e-4  # of ln(wavelength)
-VELOCITY = STEP * C_KMS  # km/s a step
+VELOCITY = STEP * C_KMS  # km/s per step
 REST = np.arange(np.log(4050.0), np.log(6300.0), STEP)
 KINDS = ("coarse_interpolated", "fine_from_true_coarse", "generated")
-WIDE = 60  # steps: the Gaussian whose smooth is taken away
+WIDE = 60  # steps: standard deviation of the Gaussian that gives the subtracted continuum
 
 
 def stacked(log_flux: np.ndarray, z: np.ndarray, wave: np.ndarray = grid.WAVE) -> np.ndarray:
-    """Mean log spectrum in the rest frame less its own smooth."""
+    """Mean log spectrum in the rest frame minus its continuum."""
     rows = [np.interp(REST, np.log(wave / (1 + q)), row) for row, q in zip(log_flux, z)]
     mean = np.mean(rows, axis=0)
     return mean - gaussian_filter1d(mean, WIDE)

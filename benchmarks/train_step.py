@@ -1,16 +1,15 @@
-"""Speed of a training step of every network and preset, and what keeping the data on the device brings.
+"""Speed of a training step of every network and preset, and the gain from keeping the data on the device.
 
     python benchmarks/train_step.py [--presets smoke demo paper modern-full] [--rounds 3] [--device auto]
         [--out benchmarks/train_step.json]
 
-A step is the loop's own: batch, augmentation, loss, gradients, clipping, optimiser, moving average. It is
-measured in fp32 and bf16 with the galaxies resident on the device, and once more fed by a plain DataLoader
-that flips, crops and collates single-precision galaxies of main memory; the ways take turns, so that a busy
-machine slows all alike. On a GPU every step has its preset's batch, compiled steps are measured too, and the
-peak memory, the share of the card's own matrix rate and the hours of the whole training are stated; on a CPU
-a batch is cut to what a step of 1e11 operations holds, rates are of CPU seconds, and the share can exceed 1,
-because convolutions and matrix products come from two libraries. Galaxies are random numbers: speed alone is
-measured.
+A step is that of the training loop: batch, augmentation, loss, gradients, clipping, optimiser, moving average. It is
+measured in fp32 and bf16 with the galaxies on the device, and with a plain DataLoader that flips, crops and collates
+single-precision galaxies in main memory; these ways take turns, so that a busy machine slows all of them equally. On a
+GPU every step has its preset's batch, compiled steps are measured too, and the record gives the peak memory, the
+fraction of the card's matrix rate and the hours of the whole training. On a CPU a batch is limited to a step of 1e11
+operations, rates are per CPU second, and the fraction can exceed 1, because convolutions and matrix products come from
+two libraries. The galaxies are random numbers: only the speed is measured.
 """
 
 import argparse
