@@ -1,7 +1,10 @@
 """What all tests share: checked array shapes, where real data are, and a message about what is skipped."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -11,6 +14,18 @@ import shapes
 ROOT = Path(__file__).parents[1]
 
 shapes.turn_on()
+
+
+def benchmark(name: str) -> ModuleType:
+    """A script of benchmarks/ as a module, so that a test can run a small case of it."""
+    folder = ROOT / "benchmarks"
+    if str(folder) not in sys.path:  # scripts import what they share from beside themselves
+        sys.path.append(str(folder))
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", folder / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

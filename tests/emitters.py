@@ -16,7 +16,6 @@ from sanspec import store
 from sanspec.errors import Warn
 from sanspec.features import starlight
 from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
-from sanspec.products import samples
 from sanspec.spectra import grid
 from sanspec.stellar import models, results
 
@@ -121,7 +120,7 @@ def write_generated(run: SimpleNamespace, predicted: np.ndarray) -> None:
             store.put(file, name, predicted.astype(np.float32), "gal pix")
     table = pd.DataFrame({"specobjid": ids, "z_spec": z})
     shifted = np.where(np.arange(len(z)) < len(z) - 1, z + SHIFT, np.nan)
-    for kind in samples.PREDICTED:
+    for kind in ("predicted", "predicted_mean", "predicted_medoid"):
         table[f"z_{kind}"] = shifted
     with store.create(run.folder / "generated" / "baselines.h5", {}) as file:
         store.put(file, "specobjid", ids, "gal")

@@ -10,6 +10,7 @@ from sanspec import store
 from sanspec.config import NETWORKS
 from sanspec.scores import metrics, summary
 from sanspec.scores.numbers import Number, record
+from sanspec.spectra.grid import coarse_wave
 
 WAVE = np.arange(4000.0, 8500.0)
 PREDICTORS = (
@@ -129,6 +130,8 @@ def write_prepared(
         store.put(file, "wave", WAVE, "pix", "Angstrom")
         store.put(file, "flux", flux.astype(np.float32), "gal pix")
         store.put(file, "ivar", (noise**-2).astype(np.float32), "gal pix")
+        store.put(file, "coarse_wave", coarse_wave(), "coarse", "Angstrom")
+        store.put(file, "lsf", np.full((len(sky), coarse_wave().size), 10 / 3, np.float32), "gal coarse")
     with store.create(paths.images, {}) as file:
         store.put(file, "specobjid", sky["specobjid"].to_numpy(), "gal")
         store.put(file, "images", toy_images(rng, sky), "gal band y x", "nmgy")

@@ -1,11 +1,9 @@
 """From native spectra to what the networks take: scales, logarithms, masks, and every fault of a spectrum."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from conftest import benchmark
 from sanspec.config import Prepare
 from sanspec.errors import Warn
 from sanspec.physics.constants import FWHM_PER_SIGMA
@@ -166,17 +164,9 @@ def test_real_galaxies_keep_their_fluxes(real_data):
     assert broad.sum() == 2  # 0266-51630-0168 at 8480 A, 0346-51693-0161 redwards of 6000 A
 
 
-@pytest.fixture(scope="module")
-def benchmark():
-    """benchmarks/prepare.py, whose loop of astropy and scipy is the oracle."""
-    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "benchmarks" / "prepare.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_agrees_with_the_loop_of_astropy_and_scipy(benchmark, tmp_path):
-    paths = benchmark.write_spectra(tmp_path, 4)
-    found = benchmark.differences(benchmark.ours(paths), benchmark.loop(paths))
+def test_agrees_with_the_loop_of_astropy_and_scipy(tmp_path):
+    script = benchmark("prepare")
+    paths = script.write_spectra(tmp_path, 4)
+    found = script.differences(script.ours(paths), script.loop(paths))
     assert set(found) >= {"flux", "ivar", "correlation", "lsf", "norm", "log_flux", "coarse_log_flux"}
     assert max(found.values()) < 1e-5

@@ -11,7 +11,7 @@ from speclite import filters
 from tqdm import tqdm
 
 from sanspec.config import Prepare
-from sanspec.products import samples
+from sanspec.products.members import Members
 from sanspec.spectra import preparing
 from sanspec.store import arrays
 
@@ -74,7 +74,7 @@ def of_predicted(path: Path, spectra: Path) -> tuple[pd.DataFrame, float]:
     finite = np.isfinite(flux)
     least = np.where(finite, flux, np.inf).min(axis=1, initial=np.inf)
     whole = finite.all(axis=1)
-    observed = samples.read_sample(spectra, "test").flux
+    observed = Members(spectra).observed.flux
     facts = facts.assign(least=least, finite=finite.mean(axis=1))
     if whole.sum() < 2 or len(observed) < 2:
         return facts, float("nan")
