@@ -45,6 +45,10 @@ def test_every_setting_is_explained():
         ({"mock": {"galaxies": 0}}, ["'mock.galaxies'", "greater"]),
         ({"mockk": {}}, ["'mockk'", "mock"]),
         ({"match": {"z_min": 0.2, "z_max": 0.1}}, ["'match'", "below"]),
+        (
+            {"stellar": {"ppxf": {"wave_min": 9000.0}}},
+            ["'stellar.ppxf'", "wave_min=9000.0 must be below wave_max=8000.0"],
+        ),
         ({"prepare": {"fwhm": float("nan")}}, ["'prepare.fwhm'"]),
         ({"prepare": 3}, ["'prepare'"]),
         ({"runs": {"wide": {"prepare": {"fwmh": 2}}}}, ["run 'wide'", "'prepare.fwmh'", "fwhm"]),

@@ -5,14 +5,26 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
 
 
 class Section(BaseModel):
-    """A closed, frozen block of settings."""
+    """A closed, frozen block of settings; the string below each is its description."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
     inherits: ClassVar[dict[str, str]] = {}  # subsections, each with the one whose settings it takes over
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        for name, low in self:
+            top = name.removesuffix("_min") + "_max"
+            if hasattr(self, top) and low >= getattr(self, top):
+                raise ValueError(f"{name}={low} must be below {top}={getattr(self, top)}")
+        return self
 
 
 class Nest(Section):

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from sanspec.config.base import Count, Nest, Positive, Section
+from sanspec.config.base import BelowOne, Count, Nest, NotNegative, Positive, Section, Whole
 
 CASCADE = ("diff_coarse", "clip_coarse", "diff_fine", "clip_fine")  # the networks that generate spectra
 NETWORKS = (*CASCADE, "regressor")
@@ -13,77 +13,63 @@ NETWORKS = (*CASCADE, "regressor")
 class NetworkSettings(Section):
     """What every network's training has in common."""
 
-    steps: Count = Field(1000, description="optimiser steps")
-    batch: Count = Field(64, description="galaxies per step; the whole training split if it is smaller")
-    rate: Positive = Field(2e-3, description="peak learning rate")
-    warmup: int = Field(50, ge=0, description="steps over which the learning rate rises from 0")
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="learning rate after the warm-up; cosine: falls to 0 at the last step"
-    )
-    optimiser: Literal["adamw", "adam"] = Field(
-        "adamw", description="adamw: decoupled weight decay; adam: weight decay as an L2 penalty"
-    )
-    weight_decay: float = Field(0.01, ge=0, description="weight decay")
-    beta2: float = Field(0.99, gt=0, lt=1, description="decay rate of Adam's average of squared gradients")
-    ema: float = Field(
-        0.995,
-        ge=0,
-        lt=1,
-        description="decay of the moving average of the weights, warmed up as (step + 1) / (step + 10)",
-    )
-    patience: int = Field(
-        0, ge=0, description="stop after this many validations without improvement; 0: never"
-    )
-    metric: str = Field(
-        "",
-        description="validation score that is minimised to choose the weights and to stop; -NAME: maximised; empty: the network's default",
-    )
-    encoder: Literal["small", "resnet18", "resnet50"] = Field("small", description="image encoder")
-    encoder_widths: tuple[Count, ...] = Field(
-        (32, 64, 96), description="channels of the small encoder's stages; each stage halves the resolution"
-    )
-    apertures: tuple[Positive, ...] = Field(
-        (2.0, 3.5, 5.5, 8.0, 12.0, 18.0),
-        description="radii of circular apertures whose fluxes the encoder also takes [pixel]; empty: pixels only",
-    )
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate in residual blocks")
+    steps: Count = 1000
+    """optimiser steps"""
+    batch: Count = 64
+    """galaxies per step; the whole training split if it is smaller"""
+    rate: Positive = 2e-3
+    """peak learning rate"""
+    warmup: Whole = 50
+    """steps over which the learning rate rises from 0"""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """learning rate after the warm-up; cosine: falls to 0 at the last step"""
+    optimiser: Literal["adamw", "adam"] = "adamw"
+    """adamw: decoupled weight decay; adam: weight decay as an L2 penalty"""
+    weight_decay: NotNegative = 0.01
+    """weight decay"""
+    beta2: float = Field(0.99, gt=0, lt=1)
+    """decay rate of Adam's average of squared gradients"""
+    ema: BelowOne = 0.995
+    """decay of the moving average of the weights, warmed up as (step + 1) / (step + 10)"""
+    patience: Whole = 0
+    """stop after this many validations without improvement; 0: never"""
+    metric: str = ""
+    """validation score that is minimised to choose the weights and to stop; -NAME: maximised; empty: the network's default"""
+    encoder: Literal["small", "resnet18", "resnet50"] = "small"
+    """image encoder"""
+    encoder_widths: tuple[Count, ...] = (32, 64, 96)
+    """channels of the small encoder's stages; each stage halves the resolution"""
+    apertures: tuple[Positive, ...] = (2.0, 3.5, 5.5, 8.0, 12.0, 18.0)
+    """radii of circular apertures whose fluxes the encoder also takes [pixel]; empty: pixels only"""
+    dropout: BelowOne = 0.1
+    """dropout rate in residual blocks"""
 
 
 class DiffusionSettings(NetworkSettings):
     """A conditional diffusion network."""
 
-    prediction: Literal["edm", "epsilon"] = Field(
-        "edm",
-        description="what the network predicts; edm: preconditioned as in Karras et al. 2022; epsilon: the noise (Ho et al. 2020)",
-    )
-    noise: Literal["lognormal", "cosine"] = Field(
-        "lognormal",
-        description="distribution of noise levels in training: lognormal, or the steps of a cosine schedule (Nichol & Dhariwal 2021)",
-    )
-    noise_mean: float = Field(
-        0.0, description="lognormal: mean of ln(noise level / standard deviation of the data)"
-    )
-    noise_std: Positive = Field(1.6, description="lognormal: standard deviation of that logarithm")
-    cosine_steps: Count = Field(250, description="cosine: number of steps")
-    architecture: Literal["unet", "paper"] = Field(
-        "unet",
-        description="unet: works on patches, noise level and image scale and shift its features; paper: the U-Net of Doorenbos et al. 2024",
-    )
-    widths: tuple[Count, ...] = Field(
-        (64, 96, 128), description="channels of the U-Net's levels; each level halves the resolution"
-    )
-    patch: Count = Field(4, description="unet: neighbouring pixels folded into channels")
-    attention: tuple[int, ...] = Field(
-        (2,), description="levels that attend to the image's tokens; 0: the finest"
-    )
-    sketch: int = Field(
-        128,
-        ge=0,
-        description="hidden units of the sketch, a regression of the spectrum that is trained with the denoiser and given to it; 0: no sketch",
-    )
-    components: Count = Field(
-        32, description="rest-frame principal components of the sketch, with redshift: drawn or given"
-    )
+    prediction: Literal["edm", "epsilon"] = "edm"
+    """what the network predicts; edm: preconditioned as in Karras et al. 2022; epsilon: the noise (Ho et al. 2020)"""
+    noise: Literal["lognormal", "cosine"] = "lognormal"
+    """distribution of noise levels in training: lognormal, or the steps of a cosine schedule (Nichol & Dhariwal 2021)"""
+    noise_mean: float = 0.0
+    """lognormal: mean of ln(noise level / standard deviation of the data)"""
+    noise_std: Positive = 1.6
+    """lognormal: standard deviation of that logarithm"""
+    cosine_steps: Count = 250
+    """cosine: number of steps"""
+    architecture: Literal["unet", "paper"] = "unet"
+    """unet: works on patches, noise level and image scale and shift its features; paper: the U-Net of Doorenbos et al. 2024"""
+    widths: tuple[Count, ...] = (64, 96, 128)
+    """channels of the U-Net's levels; each level halves the resolution"""
+    patch: Count = 4
+    """unet: neighbouring pixels folded into channels"""
+    attention: tuple[int, ...] = (2,)
+    """levels that attend to the image's tokens; 0: the finest"""
+    sketch: Whole = 128
+    """hidden units of the sketch, a regression of the spectrum that is trained with the denoiser and given to it; 0: no sketch"""
+    components: Count = 32
+    """rest-frame principal components of the sketch, with redshift: drawn or given"""
 
     @model_validator(mode="after")
     def _heads(self):
@@ -99,63 +85,51 @@ class DiffusionSettings(NetworkSettings):
 class CoarseSettings(DiffusionSettings):
     """The coarse spectrum given the image."""
 
-    redshift: Literal["drawn", "free"] = Field(
-        "drawn",
-        description="drawn: each draw starts from a redshift drawn given the image, and the sketch is moved to it; free: left to the denoiser",
-    )
-    bins: Count = Field(
-        40, description="drawn: bins of the redshift distribution, over the range of the training redshifts"
-    )
-    smoothing: float = Field(
-        3.0,
-        ge=0,
-        description="drawn: standard deviation of the Gaussian that smooths the bins' log odds [bins]; 0: none",
-    )
+    redshift: Literal["drawn", "free"] = "drawn"
+    """drawn: each draw starts from a redshift drawn given the image, and the sketch is moved to it; free: left to the denoiser"""
+    bins: Count = 40
+    """drawn: bins of the redshift distribution, over the range of the training redshifts"""
+    smoothing: NotNegative = 3.0
+    """drawn: standard deviation of the Gaussian that smooths the bins' log odds [bins]; 0: none"""
 
 
 class FineSettings(DiffusionSettings):
     """The fine spectrum given the image and a coarse spectrum."""
 
-    redshift: Literal["given", "free"] = Field(
-        "given",
-        description="given: conditioned on the redshift of the coarse draw, to which the sketch is moved; free: only on its spectrum",
-    )
-    target: Literal["residual", "spectrum"] = Field(
-        "residual",
-        description="residual: fine minus aligned coarse log flux, scaled to unit variance (Mardani et al. 2023); spectrum: the fine log flux",
-    )
-    condition_noise: float = Field(
-        0.02,
-        ge=0,
-        description="maximum noise added to the coarse spectrum in training, drawn uniformly from 0 [log flux] (Ho et al. 2021)",
-    )
+    redshift: Literal["given", "free"] = "given"
+    """given: conditioned on the redshift of the coarse draw, to which the sketch is moved; free: only on its spectrum"""
+    target: Literal["residual", "spectrum"] = "residual"
+    """residual: fine minus aligned coarse log flux, scaled to unit variance (Mardani et al. 2023); spectrum: the fine log flux"""
+    condition_noise: NotNegative = 0.02
+    """maximum noise added to the coarse spectrum in training, drawn uniformly from 0 [log flux] (Ho et al. 2021)"""
 
 
 class ContrastiveSettings(NetworkSettings):
     """Image and spectrum embedded in one latent space."""
 
-    loss: Literal["clip", "nt_xent"] = Field(
-        "clip", description="clip: between images and spectra; nt_xent: eq. A3 of Doorenbos et al. 2024"
-    )
-    temperature: Positive = Field(0.1, description="temperature; clip learns it, starting from this value")
-    latent: Count = Field(128, description="dimensions of the latent space")
-    widths: tuple[Count, ...] = Field(
-        (32, 48, 64, 64), description="channels of the spectrum encoder's stages; each halves the resolution"
-    )
-    blocks: Count = Field(1, description="residual blocks per stage")
-    patch: Count = Field(2, description="neighbouring pixels folded into channels")
-    pooling: Literal["position", "mean"] = Field(
-        "position", description="position: mean, maximum and a low-resolution map; mean: the mean alone"
-    )
+    loss: Literal["clip", "nt_xent"] = "clip"
+    """clip: between images and spectra; nt_xent: eq. A3 of Doorenbos et al. 2024"""
+    temperature: Positive = 0.1
+    """temperature; clip learns it, starting from this value"""
+    latent: Count = 128
+    """dimensions of the latent space"""
+    widths: tuple[Count, ...] = (32, 48, 64, 64)
+    """channels of the spectrum encoder's stages; each halves the resolution"""
+    blocks: Count = 1
+    """residual blocks per stage"""
+    patch: Count = 2
+    """neighbouring pixels folded into channels"""
+    pooling: Literal["position", "mean"] = "position"
+    """position: mean, maximum and a low-resolution map; mean: the mean alone"""
 
 
 class RegressorSettings(NetworkSettings):
     """The spectrum regressed on the image."""
 
-    components: Count = Field(
-        48, description="principal components of the training log spectra in which the spectrum is predicted"
-    )
-    hidden: Count = Field(256, description="hidden units")
+    components: Count = 48
+    """principal components of the training log spectra in which the spectrum is predicted"""
+    hidden: Count = 256
+    """hidden units"""
 
 
 class Train(Section):
@@ -172,71 +146,46 @@ class Train(Section):
         "regressor": "networks",
     }
 
-    seed: int = Field(0, ge=0, description="seed of initial weights, batches and noise")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the forward pass")
-    compile: bool = Field(
-        False, description="compile the networks with torch.compile and CUDA graphs; ignored on the CPU"
-    )
-    devices: Count = Field(
-        1,
-        description="GPUs that share every batch of a network; the weights stay the same up to rounding",
-    )
-    images: Literal["half", "byte"] = Field(
-        "half",
-        description="images in the device's memory: half precision, or 8 bits of asinh(image / softening) in half the space",
-    )
-    bin: Literal[1, 2, 4] = Field(2, description="side of the square of image pixels averaged into one")
-    crop: int = Field(
-        4,
-        ge=0,
-        le=32,
-        description="pixels cut from the width and the height of an image, at random in training, else evenly from both sides; a multiple of 2 x bin",
-    )
-    symmetries: Literal["dihedral", "flips", "none"] = Field(
-        "dihedral",
-        description="random symmetries of the images in training; dihedral: 8 flips and rotations; flips: 4",
-    )
-    valid_every: Count = Field(
-        100, description="steps between validations; the weights with the best metric are kept"
-    )
-    scored: int = Field(
-        0,
-        ge=0,
-        description="validation galaxies whose draws are scored at each validation of a diffusion network (crps, spread_skill, ...)",
-    )
-    log_every: Count = Field(10, description="steps between points of the learning curve")
-    checkpoint: Positive = Field(60.0, description="time between checkpoints from which to resume [s]")
-    networks: NetworkSettings = Field(
-        NetworkSettings(), exclude=True, description="All networks, unless a block below says otherwise."
-    )
-    diffusion: DiffusionSettings = Field(
-        DiffusionSettings(),
-        exclude=True,
-        description="Both diffusion networks, unless their own block says otherwise.",
-    )
-    contrastive: ContrastiveSettings = Field(
-        ContrastiveSettings(encoder_widths=(24, 32, 48)),
-        exclude=True,
-        description="Both contrastive networks, unless their own block says otherwise.",
-    )
-    diff_coarse: CoarseSettings = Field(
-        CoarseSettings(steps=1700), description="Diffusion: the coarse spectrum given the image."
-    )
-    clip_coarse: ContrastiveSettings = Field(
-        ContrastiveSettings(), description="Contrastive: image and coarse spectrum in one latent space."
-    )
-    diff_fine: FineSettings = Field(
-        FineSettings(batch=32, rate=1e-3, widths=(48, 64, 96), patch=16, attention=()),
-        description="Diffusion: the fine spectrum given the image and a coarse spectrum.",
-    )
-    clip_fine: ContrastiveSettings = Field(
-        ContrastiveSettings(steps=800, patch=16),
-        description="Contrastive: image and fine spectrum in one latent space.",
-    )
-    regressor: RegressorSettings = Field(
-        RegressorSettings(steps=600, batch=128, rate=1e-3),
-        description="The spectrum regressed on the image: the baseline of the generative networks.",
-    )
+    seed: Whole = 0
+    """seed of initial weights, batches and noise"""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """arithmetic of the forward pass"""
+    compile: bool = False
+    """compile the networks with torch.compile and CUDA graphs; ignored on the CPU"""
+    devices: Count = 1
+    """GPUs that share every batch of a network; the weights stay the same up to rounding"""
+    images: Literal["half", "byte"] = "half"
+    """images in the device's memory: half precision, or 8 bits of asinh(image / softening) in half the space"""
+    bin: Literal[1, 2, 4] = 2
+    """side of the square of image pixels averaged into one"""
+    crop: int = Field(4, ge=0, le=32)
+    """pixels cut from the width and the height of an image, at random in training, else evenly from both sides; a multiple of 2 x bin"""
+    symmetries: Literal["dihedral", "flips", "none"] = "dihedral"
+    """random symmetries of the images in training; dihedral: 8 flips and rotations; flips: 4"""
+    valid_every: Count = 100
+    """steps between validations; the weights with the best metric are kept"""
+    scored: Whole = 0
+    """validation galaxies whose draws are scored at each validation of a diffusion network (crps, spread_skill, ...)"""
+    log_every: Count = 10
+    """steps between points of the learning curve"""
+    checkpoint: Positive = 60.0
+    """time between checkpoints from which to resume [s]"""
+    networks: NetworkSettings = Field(NetworkSettings(), exclude=True)
+    """All networks, unless a block below says otherwise."""
+    diffusion: DiffusionSettings = Field(DiffusionSettings(), exclude=True)
+    """Both diffusion networks, unless their own block says otherwise."""
+    contrastive: ContrastiveSettings = Field(ContrastiveSettings(encoder_widths=(24, 32, 48)), exclude=True)
+    """Both contrastive networks, unless their own block says otherwise."""
+    diff_coarse: CoarseSettings = CoarseSettings(steps=1700)
+    """Diffusion: the coarse spectrum given the image."""
+    clip_coarse: ContrastiveSettings = ContrastiveSettings()
+    """Contrastive: image and coarse spectrum in one latent space."""
+    diff_fine: FineSettings = FineSettings(batch=32, rate=1e-3, widths=(48, 64, 96), patch=16, attention=())
+    """Diffusion: the fine spectrum given the image and a coarse spectrum."""
+    clip_fine: ContrastiveSettings = ContrastiveSettings(steps=800, patch=16)
+    """Contrastive: image and fine spectrum in one latent space."""
+    regressor: RegressorSettings = RegressorSettings(steps=600, batch=128, rate=1e-3)
+    """The spectrum regressed on the image: the baseline of the generative networks."""
 
     @model_validator(mode="before")
     @classmethod
@@ -274,44 +223,37 @@ class Train(Section):
 class Sampler(Section):
     """How a diffusion network is sampled."""
 
-    method: Literal["sde_dpmpp_2m", "dpmpp_2m", "heun", "ddim", "ddpm"] = Field(
-        "dpmpp_2m",
-        description="dpmpp_2m, sde_dpmpp_2m (adds fresh noise at each step): Lu et al. 2022; heun: Karras et al. 2022; ddim: Song et al. 2021; ddpm: Ho et al. 2020",
-    )
-    evaluations: Count = Field(12, description="network evaluations per draw (paper: 250)")
-    schedule: Literal["karras", "cosine"] = Field(
-        "karras",
-        description="noise levels; karras: from 80 down to noise_min (Karras et al. 2022); cosine: evenly from the cosine_steps of training",
-    )
-    noise_min: float = Field(
-        0.02, gt=0, lt=80, description="karras: last noise level above 0 [standard deviations of the data]"
-    )
-    clip: float = Field(
-        0.0, ge=0, description="bound on the denoised spectrum [standard deviations of the data]; 0: none"
-    )
+    method: Literal["sde_dpmpp_2m", "dpmpp_2m", "heun", "ddim", "ddpm"] = "dpmpp_2m"
+    """dpmpp_2m, sde_dpmpp_2m (adds fresh noise at each step): Lu et al. 2022; heun: Karras et al. 2022; ddim: Song et al. 2021; ddpm: Ho et al. 2020"""
+    evaluations: Count = 12
+    """network evaluations per draw (paper: 250)"""
+    schedule: Literal["karras", "cosine"] = "karras"
+    """noise levels; karras: from 80 down to noise_min (Karras et al. 2022); cosine: evenly from the cosine_steps of training"""
+    noise_min: float = Field(0.02, gt=0, lt=80)
+    """karras: last noise level above 0 [standard deviations of the data]"""
+    clip: NotNegative = 0.0
+    """bound on the denoised spectrum [standard deviations of the data]; 0: none"""
 
 
 class Generate(Nest):
     """From a test image to its predicted spectrum."""
 
-    draws: Count = Field(10, description="coarse draws per galaxy")
-    keep: Count = Field(
-        3, description="coarse draws kept: those the coarse contrastive network scores best (paper: 3)"
-    )
-    fine_draws: Count = Field(5, description="fine draws for each coarse draw kept (paper: 5)")
-    spread: bool = Field(
-        True,
-        description="true: one more fine draw for every coarse draw, and mean, medoid and spread from these unselected draws;"
-        " false: from the draws of the kept, as in the paper",
-    )
-    seed: int = Field(0, ge=0, description="a draw depends on (seed, specobjid, draw index) alone")
-    keep_draws: bool = Field(True, description="store every draw as well as the products and scores")
-    coarse: Sampler = Field(
-        Sampler(method="sde_dpmpp_2m", evaluations=15), description="How the coarse network is sampled."
-    )
-    fine: Sampler = Field(
-        Sampler(evaluations=8, noise_min=0.05), description="How the fine network is sampled."
-    )
+    draws: Count = 10
+    """coarse draws per galaxy"""
+    keep: Count = 3
+    """coarse draws kept: those the coarse contrastive network scores best (paper: 3)"""
+    fine_draws: Count = 5
+    """fine draws for each coarse draw kept (paper: 5)"""
+    spread: bool = True
+    """true: one more fine draw for every coarse draw, and mean, medoid and spread from these unselected draws; false: from the draws of the kept, as in the paper"""
+    seed: Whole = 0
+    """a draw depends on (seed, specobjid, draw index) alone"""
+    keep_draws: bool = True
+    """store every draw as well as the products and scores"""
+    coarse: Sampler = Sampler(method="sde_dpmpp_2m", evaluations=15)
+    """How the coarse network is sampled."""
+    fine: Sampler = Sampler(evaluations=8, noise_min=0.05)
+    """How the fine network is sampled."""
 
     @model_validator(mode="after")
     def _enough(self):
