@@ -103,7 +103,7 @@ def test_axes_carry_names(drawn, name):
 
 def test_every_figure_is_listed_and_every_module_is_a_figure():
     files = {path.stem for path in Path(style.__file__).parent.glob("*.py")}
-    assert files - {"__init__", "style", "galaxies", "density", "populations"} <= set(FIGURES)
+    assert files - {"__init__", "style", "galaxies", "panels", "populations"} <= set(FIGURES)
     assert set(MODULES) <= set(FIGURES)
 
 

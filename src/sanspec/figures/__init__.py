@@ -1,6 +1,6 @@
 """One module per figure: tables in, a picture and its numbers out.
 
-Every module here but the helpers (`style`, `galaxies`, `density`) is one figure and holds
+Every module here but the helpers (`style`, `panels`, `galaxies`, `populations`) is one figure and holds
 
     INPUTS = ("quality", ...)  # the keys of the files it reads; "records*" takes several
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from sanspec.config import Config
 from sanspec.errors import SanspecError
 from sanspec.figures import galaxies, style
+from sanspec.physics.constants import NORMAL_MAD
 from sanspec.store import read_table
 
 INPUTS = ("objects", "images")
@@ -61,7 +62,7 @@ def stretched(image: Float[np.ndarray, "y x"]) -> Float[np.ndarray, "y x"]:
     """An image on 0 to 1: asinh of the flux over its sky noise, from -1 sigma to the 99.9th percentile."""
     sky = np.concatenate([image[:4].ravel(), image[-4:].ravel()])
     level = np.nanmedian(sky)
-    noise = max(1.4826 * np.nanmedian(np.abs(sky - level)), 1e-6)
+    noise = max(NORMAL_MAD * np.nanmedian(np.abs(sky - level)), 1e-6)
     value = np.arcsinh((image - level) / (2 * noise))
     low, high = np.arcsinh(-0.5), max(np.nanpercentile(value, 99.9), 1.0)
     return np.clip((value - low) / (high - low), 0, 1)

@@ -8,11 +8,10 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import gaussian_kde
 
 from sanspec.config import Config
 from sanspec.errors import SanspecError
-from sanspec.figures import style
+from sanspec.figures import panels, style
 from sanspec.scores import metrics
 from sanspec.store import read_table
 
@@ -26,7 +25,7 @@ LEVELS = (
     0.7,
     0.9,
     0.97,
-)  # fractions of the galaxies outside each contour, from the outermost inwards
+)  # fractions of the galaxies outside each contour, the outermost first
 LEAST = 8  # galaxies below which no density is estimated
 
 
@@ -57,9 +56,16 @@ def density(
     axes: Axes, z_spec: Float[np.ndarray, " gal"], z: Float[np.ndarray, " gal"], scores: Mapping
 ) -> None:
     """Kernel density with contours, the points it rests on, the identity and the limits of outliers."""
-    low, high = frame(z_spec, z)
+    low, high = np.quantile(
+        z, [0.005, 0.995]
+    )  # all true redshifts, all but the farthest 1 % of the predicted
+    low, high = min(z_spec.min(), low) - 0.006, max(z_spec.max(), high) + 0.006
     grid = np.linspace(low, high, 120)
-    shade(axes, grid, z_spec, z)
+    found = panels.density(z_spec, z, (low, high, low, high), LEVELS, LEAST, grid.size)
+    if found is not None:
+        x, y, height, levels = found
+        top = max(height.max(), levels[-1]) * 1.01
+        axes.contourf(x, y, height, [*levels, top], cmap="Oranges", alpha=0.9)
     axes.plot(z_spec, z, ".", ms=2.2, color="0.2", alpha=0.6, mew=0, rasterized=True)
     axes.plot(grid, grid, color="black", ls=":", lw=1.0)
     for sign in (-1, 1):
@@ -70,52 +76,16 @@ def density(
         ylabel=r"predicted redshift $z_\mathrm{predicted}$",
     )
     outside = int(((z < low) | (z > high)).sum())
-    axes.text(
-        0.04,
-        0.96,
-        caption(scores, outside),
-        va="top",
-        linespacing=1.35,
-        fontsize=7.5,
-        transform=axes.transAxes,
-        bbox=_PAPER,
-    )
-
-
-def shade(
-    axes: Axes, grid: Float[np.ndarray, " x"], z_spec: Float[np.ndarray, " gal"], z: Float[np.ndarray, " gal"]
-) -> None:
-    """Contours of the kernel density at LEVELS; none where the galaxies are too few or lie on a line."""
-    pairs = np.stack([z_spec, z])
-    if len(z) < LEAST or np.linalg.matrix_rank(np.cov(pairs)) < 2:
-        return
-    x, y = np.meshgrid(grid, grid)
-    kernel = gaussian_kde(pairs)
-    height, levels = kernel([x.ravel(), y.ravel()]).reshape(x.shape), np.quantile(kernel(pairs), LEVELS)
-    top = max(height.max(), levels[-1]) * 1.01
-    if (np.diff(levels) > 0).all():
-        axes.contourf(x, y, height, [*levels, top], cmap="Oranges", alpha=0.9)
-
-
-_PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.65, "pad": 1.5}
-
-
-def frame(z_spec: Float[np.ndarray, " gal"], z: Float[np.ndarray, " gal"]) -> tuple[float, float]:
-    """Limits of both axes: every true redshift and all but the farthest 1 % of the predicted ones."""
-    low, high = np.quantile(z, [0.005, 0.995])
-    return min(z_spec.min(), low) - 0.006, max(z_spec.max(), high) + 0.006
-
-
-def caption(scores: Mapping, outside: int) -> str:
-    """The numbers written in the panel."""
     lines = [
         rf"$N = {scores['count']}$",
         rf"$\sigma_\mathrm{{MAD}} = {scores['sigma_mad']:.5f}$",
         rf"$\langle\Delta z\rangle = {scores['bias']:+.5f}$",
         rf"$|\Delta z| > 0.05$: {100 * scores['outliers_005']:.2f}%",
         rf"$|\Delta z| > 0.03$: {100 * scores['outliers_003']:.2f}%",
+        *[f"{outside} outside the frame"] * (outside > 0),
     ]
-    return "\n".join(lines + [f"{outside} outside the frame"] * (outside > 0))
+    paper = panels.PAPER | {"pad": 1.5}
+    panels.note(axes, "\n".join(lines), 0.04, 0.96, linespacing=1.35, fontsize=7.5, bbox=paper)
 
 
 def differences(axes: Axes, table: pd.DataFrame, scores: Mapping[str, Mapping]) -> None:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sanspec.config import Config
 from sanspec.errors import SanspecError
-from sanspec.figures import density, style
+from sanspec.figures import panels, style
 from sanspec.store import read_json, read_table
 
 INPUTS = ("lick", "lick_numbers")
@@ -38,7 +38,7 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
             panel(axes, shown, name, label, found[name]["no_spirals"])
             for axes, (name, label) in zip(line, row)
         ]
-        scales.append(density.freeze(drawn))
+        scales.append(panels.freeze(drawn))
         figure.colorbar(
             drawn[-1], ax=line, fraction=0.03, pad=0.01, label="galaxies", ticks=MaxNLocator(integer=True)
         )
@@ -57,18 +57,13 @@ def panel(axes: Axes, table: pd.DataFrame, name: str, label: str, found: Mapping
     pair = [table[f"{name}_{kind}"].to_numpy(float) for kind in ("observed", "predicted")]
     use = np.isfinite(pair).all(axis=0)
     x, y = (values[use] for values in pair)
-    low, high = density.limits(x, y)
-    drawn = density.hexagons(axes, x, y, (low, high, low, high), SIZE)
+    low, high = panels.limits(x, y)
+    drawn = panels.hexagons(axes, x, y, (low, high, low, high), SIZE)
     axes.plot([low, high], [low, high], ":", color="black", lw=0.9, zorder=3)
     axes.set(aspect="equal", xlabel=f"observed {label}", ylabel=f"predicted {label}")
     outside = int(((np.minimum(x, y) < low) | (np.maximum(x, y) > high)).sum())
-    looks = {"transform": axes.transAxes, "fontsize": 7.5, "zorder": 4, "bbox": density.PAPER}
-    axes.text(0.05, 0.95, caption(found, outside), va="top", **looks)
-    return drawn
-
-
-def caption(found: Mapping, outside: int) -> str:
-    """The numbers written in a panel."""
     rho, error = (np.nan if found[key] is None else found[key] for key in ("pearson", "pearson_error"))
     lines = [rf"$\rho = {rho:.2f} \pm {error:.2f}$", rf"$N = {found['count']}$"]
-    return "\n".join(lines + [f"{outside} outside"] * (outside > 0))
+    lines += [f"{outside} outside"] * (outside > 0)
+    panels.note(axes, "\n".join(lines), 0.05, 0.95, fontsize=7.5, zorder=4, bbox=panels.PAPER)
+    return drawn

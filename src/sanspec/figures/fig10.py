@@ -9,22 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from scipy.stats import gaussian_kde
 
 from sanspec.config import Config
-from sanspec.figures import density, populations, style
+from sanspec.figures import panels, populations, style
 from sanspec.figures.populations import QUANTITIES
 from sanspec.scores.numbers import Number, record
 from sanspec.stellar import agreement
 
 INPUTS = ("ppxf", "firefly")
-LEVELS = (
-    0.1,
-    0.32,
-    0.5,
-    0.7,
-    0.9,
-)  # fractions of the galaxies outside each contour, from the outermost inwards
+LEVELS = (0.1, 0.32, 0.5, 0.7, 0.9)  # fractions of the galaxies outside each contour, the outermost first
 LEAST = 10  # galaxies below which no density is drawn
 COLOURS = "RdBu_r"
 
@@ -34,19 +27,18 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     tables = populations.read_pairs(inputs)
     numbers = {code: agreement.degeneracy(table) for code, table in tables.items()}
     figure = style.canvas(style.PAGE, 3.5)
-    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    grid = figure.subplots(1, 2, sharex=True, sharey=True)
     right, top, deep = (
         max(populations.half_range(table[f"d_{name}"].to_numpy(float), name) for table in tables.values())
         for name in agreement.DEGENERATE
     )
     norm = TwoSlopeNorm(0.0, -deep, deep)
-    for axes, (code, table) in zip(panels, tables.items()):
+    for axes, (code, table) in zip(grid, tables.items()):
         cloud(axes, table, norm, right, top)
-        looks = {"va": "top", "linespacing": 1.4, "transform": axes.transAxes, "bbox": density.PAPER}
-        axes.text(0.03, 0.97, caption(code, numbers[code]), **looks)
+        panels.note(axes, caption(code, numbers[code]), linespacing=1.4, bbox=panels.PAPER)
         axes.set_xlabel(QUANTITIES["metal_light"].difference)
-    panels[0].set_ylabel(QUANTITIES["log_age_light"].difference)
-    bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=panels, pad=0.01)
+    grid[0].set_ylabel(QUANTITIES["log_age_light"].difference)
+    bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=grid, pad=0.01)
     bar.set_label(QUANTITIES["ebv_stars"].difference)
     return figure, {"n": max(map(len, tables.values())), **record(flat(numbers)), "degeneracy": numbers}
 
@@ -74,32 +66,13 @@ def cloud(axes: Axes, table: pd.DataFrame, norm: TwoSlopeNorm, right: float, top
     use = np.isfinite(metal) & np.isfinite(age) & np.isfinite(ebv)
     axes.axhline(0, color="0.6", lw=0.5, zorder=0)
     axes.axvline(0, color="0.6", lw=0.5, zorder=0)
-    if use.sum() >= LEAST:
-        contours(axes, np.stack([metal[use], age[use]]), right, top)
-    looks = {
-        "s": 9,
-        "cmap": COLOURS,
-        "norm": norm,
-        "edgecolors": "0.3",
-        "linewidths": 0.25,
-        "rasterized": True,
-    }
-    axes.scatter(np.clip(metal[use], -right, right), np.clip(age[use], -top, top), c=ebv[use], **looks)
+    found = panels.density(metal[use], age[use], (-right, right, -top, top), LEVELS, LEAST)
+    if found is not None:
+        axes.contour(*found, colors="0.45", linewidths=0.6)
+    looks = {"s": 9, "cmap": COLOURS, "norm": norm, "rasterized": True}
+    x, y = np.clip(metal[use], -right, right), np.clip(age[use], -top, top)
+    axes.scatter(x, y, c=ebv[use], edgecolors="0.3", linewidths=0.25, **looks)
     axes.set(xlim=(-right, right), ylim=(-top, top))
-
-
-def contours(axes: Axes, points: np.ndarray, right: float, top: float) -> None:
-    """Contours of a kernel density; none where the points lie on a line."""
-    try:
-        kernel = gaussian_kde(points)
-    except np.linalg.LinAlgError:
-        return
-    x, y = np.meshgrid(np.linspace(-right, right, 90), np.linspace(-top, top, 90))
-    levels = np.quantile(kernel(points), LEVELS)
-    if (np.diff(levels) > 0).all():
-        axes.contour(
-            x, y, kernel([x.ravel(), y.ravel()]).reshape(x.shape), levels, colors="0.45", linewidths=0.6
-        )
 
 
 def caption(code: str, numbers: Mapping) -> str:

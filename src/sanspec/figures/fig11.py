@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from sanspec.classes.bimodality import QUANTITIES
 from sanspec.config import Config
 from sanspec.errors import SanspecError
-from sanspec.figures import density, style
+from sanspec.figures import panels, style
 from sanspec.store import read_json, read_table
 
 INPUTS = ("bimodality", "bimodality_numbers")
@@ -24,6 +24,8 @@ LABELS = {
     "u_r": "$u-r$ [mag]",
 }
 SIZE = 16  # hexagons across a panel
+OUTSIDE = (0.2, 0.45, 0.7, 0.9)  # fractions of the galaxies outside each contour, the outermost first
+LEAST = 12  # galaxies below which no density is estimated
 BINS = 26
 
 
@@ -35,7 +37,7 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     if empty:
         raise SanspecError(f"figure 11: {inputs['bimodality']} has no {empty[0]} of predicted spectra")
     frames = {
-        name: density.limits(one, table[f"{name}_observed"].to_numpy(float)) for name, one in values.items()
+        name: panels.limits(one, table[f"{name}_observed"].to_numpy(float)) for name, one in values.items()
     }
     figure = style.canvas(style.PAGE, 6.6)
     grid = figure.subplots(5, 5, sharex="col")
@@ -50,7 +52,7 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
             else:
                 drawn.append(pair(axes, values[across], values[below], (*frames[across], *frames[below])))
             label(axes, row, column, across, below)
-    density.freeze([one for one in drawn if one is not None])
+    panels.freeze([one for one in drawn if one is not None])
     keep = {key: found[key] for key in ("mixtures", "spearman")}
     return figure, {"n": int(np.isfinite(list(values.values())).all(axis=0).sum()), **keep}
 
@@ -58,8 +60,10 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
 def pair(axes: Axes, x: np.ndarray, y: np.ndarray, frame: tuple[float, ...]):
     """Numbers of galaxies and contours of their density."""
     use = np.isfinite(x) & np.isfinite(y)
-    drawn = density.hexagons(axes, x[use], y[use], frame, SIZE)
-    density.contours(axes, x[use], y[use], frame, "#D55E00")
+    drawn = panels.hexagons(axes, x[use], y[use], frame, SIZE)
+    found = panels.density(x[use], y[use], frame, OUTSIDE, LEAST)
+    if found is not None:
+        axes.contour(*found, colors="#D55E00", linewidths=0.6, alpha=0.8, zorder=2)
     return drawn
 
 
@@ -72,10 +76,8 @@ def diagonal(
     axes.hist(sides["predicted"], bins, color=style.PREDICTORS["predicted"].colour, alpha=0.35)
     heights, _ = np.histogram(sides["observed"], bins)
     axes.stairs(heights, bins, color=style.PREDICTORS["observed"].colour, lw=0.9)
-    found, x = mixtures["predicted"][name], np.linspace(*frame, 300)
-    scale = len(sides["predicted"]) * (bins[1] - bins[0]) / np.sqrt(2 * np.pi)
-    for mean, width, share in zip(found["means"], found["widths"], found["shares"]):
-        axes.plot(x, scale * share / width * np.exp(-0.5 * ((x - mean) / width) ** 2), color="black", lw=0.7)
+    found = mixtures["predicted"][name]
+    panels.two_gaussians(axes, found, bins, len(sides["predicted"]), ("black", "black"), lw=0.7)
     gain = np.nan if found["bic_gain"] is None else found["bic_gain"]
     axes.set_title(rf"$\Delta$BIC $= {gain:.0f}$", fontsize=7, pad=2)
     axes.set(xlim=frame, yticks=[])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from sanspec.classes import diagnostics
 from sanspec.config import Config
-from sanspec.figures import density, style
+from sanspec.figures import panels, style
 from sanspec.store import read_json, read_table
 
 INPUTS = ("classes", "classes_numbers")
@@ -35,7 +35,9 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     grid[0, 0].set_ylabel(r"log [O III] $\lambda$5007 / H$\beta$")
     grid[1, 0].set_ylabel(r"log EW(H$\alpha$) [$\mathrm{\AA}$]")
     grid[0, 0].legend(loc="lower left", handlelength=1.6, labelspacing=0.3)
-    grid[1, 0].legend(*legend(grid[1, 0]), loc="lower left", handlelength=1.6, labelspacing=0.3)
+    handles, labels = grid[1, 0].get_legend_handles_labels()
+    handles, labels = [handles[labels.index("passive")]], ["passive, or a line absent"]  # not shown above
+    grid[1, 0].legend(handles, labels, loc="lower left", handlelength=1.6, labelspacing=0.3)
     keep = {key: found[key] for key in ("confusion", "diagram", "unknown")}
     return figure, {"n": len(table), "outside_frame": outside, **keep}
 
@@ -76,15 +78,8 @@ def widths(axes: Axes, table: pd.DataFrame, kind: str, found: Mapping) -> None:
     note(axes, found["whan"], "")
 
 
-def legend(axes: Axes) -> tuple[list, list]:
-    """What the panel above does not show: passive galaxies."""
-    handles, labels = axes.get_legend_handles_labels()
-    return [handles[labels.index("passive")]], ["passive, or a line absent"]
-
-
 def note(axes: Axes, counts: Mapping, first: str) -> None:
     """Galaxies by region, in the upper left corner, two to a line."""
     words = [f"{name} {count}" for name, count in counts.items() if name != "unknown"]
     lines = [first] * bool(first) + [", ".join(words[k : k + 2]) for k in range(0, len(words), 2)]
-    looks = {"transform": axes.transAxes, "fontsize": 7, "linespacing": 1.3, "bbox": density.PAPER}
-    axes.text(0.03, 0.97, "\n".join(lines), va="top", zorder=4, **looks)
+    panels.note(axes, "\n".join(lines), zorder=4, fontsize=7, linespacing=1.3, bbox=panels.PAPER)

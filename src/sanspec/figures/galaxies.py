@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from sanspec.config import Figures
+from sanspec.physics.constants import PIXEL_SCALE
 from sanspec.products import samples
 from sanspec.store import arrays
 
-PIXEL = 0.396  # arcsec, of the SDSS camera (York et al. 2000)
 BANDS = "ugriz"
 SOFTENING = 8.0  # Q of the asinh stretch (Lupton et al. 2004)
 WEIGHTS = (
@@ -53,7 +53,7 @@ def show(axes: Axes, picture: np.ndarray, bar: float = 5.0, **looks) -> None:
     side = picture.shape[0]
     start, height = 0.06 * side, 0.07 * side
     axes.plot(
-        [start, start + bar / PIXEL],
+        [start, start + bar / PIXEL_SCALE],
         [height, height],
         color="white",
         lw=1.4,
@@ -62,7 +62,7 @@ def show(axes: Axes, picture: np.ndarray, bar: float = 5.0, **looks) -> None:
     )
     annotate(
         axes,
-        start + bar / PIXEL / 2,
+        start + bar / PIXEL_SCALE / 2,
         height + 0.03 * side,
         f'{bar:g}"',
         ha="center",

@@ -11,7 +11,7 @@ from matplotlib.ticker import MultipleLocator
 
 from sanspec.config import Config
 from sanspec.errors import SanspecError
-from sanspec.figures import galaxies, style
+from sanspec.figures import galaxies, panels, style
 from sanspec.store import read_table
 from sanspec.survey import cubes, sdss, specfile
 from sanspec.survey.specfile import Spectrum
@@ -25,9 +25,6 @@ RULE = (
     "without defects; of the brightest in r of the rounder half of each type (S, Irr, S0, E) some at even "
     "ranks in u-r; then four at even ranks in r of all"
 )
-WEIGHTS = (
-    np.array([1.0, 7.8, 5.7, 4.9, 1.0])[:, None, None] / 5.7
-)  # of g, r, i in colour (Lupton et al. 2004)
 SHOWN = (3800.0, 9200.0)  # Angstrom
 RUNNING = 5  # pixels over which the spectra are averaged for the eye
 
@@ -39,11 +36,11 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     images = read_images(inputs["cubes"], chosen["specobjid"].to_numpy(np.uint64))
     rows = len(chosen) // COLUMNS
     figure = style.canvas(style.PAGE, 1.08 * rows + 0.3)
-    panels = figure.subplots(rows, 2 * COLUMNS, squeeze=False, width_ratios=(1, 2.35) * COLUMNS)
+    grid = figure.subplots(rows, 2 * COLUMNS, squeeze=False, width_ratios=(1, 2.35) * COLUMNS)
     for k, (galaxy, image) in enumerate(zip(chosen.itertuples(), images)):
         row, column = divmod(k, COLUMNS)
-        picture, axes = panels[row, 2 * column : 2 * column + 2]
-        galaxies.show(picture, galaxies.colour(image * WEIGHTS, settings.figures))
+        picture, axes = grid[row, 2 * column : 2 * column + 2]
+        galaxies.show(picture, galaxies.colour(image * galaxies.WEIGHTS, settings.figures))
         picture.tick_params(length=0)
         parts = sdss.unpack(np.uint64(galaxy.specobjid))
         name = sdss.file_name(*(int(parts[key]) for key in ("plate", "mjd", "fiberid")))
@@ -107,4 +104,4 @@ def plot(axes: Axes, spectrum: Spectrum, galaxy) -> None:
     numbers = rf"$z={galaxy.z:.3f}$   $\log M={galaxy.log_mass:.1f}$   $r={galaxy.petro_r:.1f}$"
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
     text = f"{galaxy.kind}{nucleus}   {numbers}"
-    axes.text(0.03, 0.94, text, transform=axes.transAxes, va="top", fontsize=6.8, bbox=box)
+    panels.note(axes, text, y=0.94, fontsize=6.8, bbox=box)

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from sanspec.config import Config
 from sanspec.errors import SanspecError
-from sanspec.figures import populations, style
+from sanspec.figures import panels, populations, style
 from sanspec.mock import expected as truth
 from sanspec.stellar import results
 from sanspec.stellar.library import open_library
@@ -31,17 +31,17 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     if not any(map(len, tables.values())):
         raise SanspecError(f"figure stellar_truth: no spectrum of {inputs['ppxf']} has a truth")
     figure = style.canvas(style.PAGE, 3.9)
-    panels = figure.subplots(2, 4, sharex=True)
+    grid = figure.subplots(2, 4, sharex=True)
     numbers = {}
-    for row, (code, table) in zip(panels, tables.items()):
+    for row, (code, table) in zip(grid, tables.items()):
         own = kinds.reindex(table["specobjid"]).to_numpy()
         numbers[code] = truth.summary(table, groups(table["snr"].to_numpy(float), own))
         for axes, name in zip(row, SHOWN[code]):
             scatter(axes, table, own, name)
             caption(axes, numbers[code][name]["all"], name)
         row[0].set_ylabel(f"{populations.CODES[code]}: {row[0].get_ylabel()}")
-    panels[0, 3].tick_params(labelbottom=True)
-    key(panels[1, 3])
+    grid[0, 3].tick_params(labelbottom=True)
+    key(grid[1, 3])
     figure.supxlabel("signal to noise of the fit, per pixel", fontsize=8.5)
     return figure, {"n": max(map(len, tables.values())), "scores": numbers}
 
@@ -100,8 +100,7 @@ def caption(axes: Axes, numbers: Mapping, name: str) -> None:
     text = f"bias {form.format(numbers['bias'])}, scatter {form.format(numbers['scatter']).lstrip('+')}"
     if numbers["with_errors"]:
         text += f"\nwithin 1$\\sigma$: {100 * numbers['coverage']:.0f}% of {numbers['with_errors']}"
-    looks = {"va": "top", "fontsize": 6.5, "transform": axes.transAxes}
-    axes.text(0.03, 0.97, text, **looks)
+    panels.note(axes, text, fontsize=6.5)
 
 
 def key(axes: Axes) -> None:

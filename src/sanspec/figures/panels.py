@@ -1,6 +1,6 @@
-"""Densities of points: hexagons on one colour scale, contours of a density, limits without outliers."""
+"""What several figures draw: notes, densities of points, two Gaussians, limits without outliers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -10,10 +10,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
 from scipy.stats import gaussian_kde
 
-LEAST = 12  # points below which no density is estimated
 SHADES = LinearSegmentedColormap.from_list("shades", colormaps["Blues"](np.linspace(0.12, 1, 256)))
 PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.65, "pad": 1.2}  # behind text on a density
-OUTSIDE = (0.2, 0.45, 0.7, 0.9)  # fraction of the points outside each contour, the outermost first
 
 
 def limits(*values: Float[np.ndarray, " gal"], tail: float = 0.01) -> tuple[float, float]:
@@ -45,20 +43,44 @@ def freeze(panels: Sequence[PolyCollection]) -> float:
     return most
 
 
-def contours(
-    axes: Axes,
+def density(
     x: Float[np.ndarray, " gal"],
     y: Float[np.ndarray, " gal"],
     frame: Sequence[float],
-    colour: str,
-) -> None:
-    """Lines that leave OUTSIDE of the points outside; none where the points are few or lie on a line."""
+    outside: Sequence[float],
+    least: int,
+    size: int = 90,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+    """Kernel density in a frame: its two grids, its height, and the levels with these fractions of the points outside.
+
+    None where the points are fewer than `least` or lie on a line.
+    """
     pairs = np.stack([x, y])
-    if len(x) < LEAST or np.linalg.matrix_rank(np.cov(pairs)) < 2:
-        return
+    if len(x) < least or np.linalg.matrix_rank(np.cov(pairs)) < 2:
+        return None
     kernel = gaussian_kde(pairs)
-    grid = np.meshgrid(np.linspace(*frame[:2], 90), np.linspace(*frame[2:], 90))
-    levels = np.quantile(kernel(pairs), OUTSIDE)
-    if (np.diff(levels) > 0).all():
-        height = kernel(np.stack([part.ravel() for part in grid])).reshape(grid[0].shape)
-        axes.contour(*grid, height, levels, colors=colour, linewidths=0.6, alpha=0.8, zorder=2)
+    across, up = np.meshgrid(np.linspace(*frame[:2], size), np.linspace(*frame[2:], size))
+    levels = np.quantile(kernel(pairs), outside)
+    if not (np.diff(levels) > 0).all():
+        return None
+    return across, up, kernel([across.ravel(), up.ravel()]).reshape(across.shape), levels
+
+
+def note(axes: Axes, text: str, x: float = 0.03, y: float = 0.97, **looks) -> None:
+    """Text in a corner of a panel, the upper left unless told; x and y in fractions of the axes."""
+    axes.text(x, y, text, **{"va": "top", "transform": axes.transAxes, **looks})
+
+
+def two_gaussians(
+    axes: Axes,
+    found: Mapping,
+    bins: Float[np.ndarray, " edge"],
+    count: int,
+    colours: Sequence[str],
+    lw: float = 0.9,
+) -> None:
+    """The two Gaussians of a mixture, scaled to a histogram of so many values."""
+    x, scale = np.linspace(bins[0], bins[-1], 300), count * (bins[1] - bins[0]) / np.sqrt(2 * np.pi)
+    for mean, width, share, colour in zip(found["means"], found["widths"], found["shares"], colours):
+        bell = scale * share / width * np.exp(-0.5 * ((x - mean) / width) ** 2)
+        axes.plot(x, bell, color=colour, lw=lw)
