@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
+import matplotlib.style
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -44,40 +44,12 @@ MORPHOLOGIES = {
     "uncertain": Look("#999933", (0, (1, 0.8)), "uncertain"),
 }  # colours of Tol (2021), "muted"
 
-RC = {
-    "font.family": "STIXGeneral",
-    "mathtext.fontset": "stix",
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8.5,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "legend.fontsize": 7.5,
-    "legend.frameon": False,
-    "axes.linewidth": 0.6,
-    "lines.linewidth": 0.9,
-    "xtick.direction": "in",
-    "ytick.direction": "in",
-    "xtick.top": True,
-    "ytick.right": True,
-    "xtick.minor.visible": True,
-    "ytick.minor.visible": True,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4,
-    "image.origin": "lower",
-    "image.interpolation": "nearest",
-    "pdf.fonttype": 42,
-    "axes.formatter.use_mathtext": True,
-}
-
 
 @contextmanager
 def applied() -> Iterator[None]:
-    """The style, for the time of drawing and saving."""
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph it puts into a PDF
-    with mpl.rc_context(RC):
+    """Use the style of sanspec.mplstyle while drawing and saving."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a PDF
+    with matplotlib.style.context(Path(__file__).with_name("sanspec.mplstyle")):
         yield
 
 
