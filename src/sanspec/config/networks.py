@@ -209,9 +209,8 @@ class Train(Section):
             raise ValueError(f"crop={self.crop} must be a multiple of 2 x bin={2 * self.bin}")
         for name, own in (("diff_coarse", self.diff_coarse), ("diff_fine", self.diff_fine)):
             if own.redshift != "free" and not own.sketch:
-                raise ValueError(
-                    f"{name}.redshift={own.redshift} needs a sketch: set {name}.sketch above 0, or redshift=free"
-                )
+                remedy = f"set {name}.sketch above 0, or redshift=free"
+                raise ValueError(f"{name}.redshift={own.redshift} needs a sketch: {remedy}")
         if self.diff_fine.redshift == "given" and self.diff_coarse.redshift == "free":
             raise ValueError(
                 "diff_fine.redshift=given needs the redshift of a coarse draw: set diff_coarse.redshift=drawn,"

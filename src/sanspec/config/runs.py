@@ -59,11 +59,8 @@ def validate(settings: Any, run: str = "main") -> Config:
         first, count = fault.errors()[0], fault.error_count()
         key = ".".join(str(part) for part in first["loc"]) or "(top level)"
         more = f" (and {count - 1} more)" if count > 1 else ""
-        hint = (
-            f"; known keys: {', '.join(_keys(first['loc'][:-1]))}"
-            if first["type"] == "extra_forbidden"
-            else ""
-        )
+        unknown = first["type"] == "extra_forbidden"
+        hint = f"; known keys: {', '.join(_keys(first['loc'][:-1]))}" if unknown else ""
         text = first["msg"].removeprefix("Value error, ")
         held = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
         raise SanspecError(f"config: run {run!r}: key {key!r}: {text}{held}{hint}{more}") from None
@@ -85,14 +82,12 @@ def resolve(settings: dict) -> dict[str, Config]:
     settings = dict(settings or {})
     overrides = settings.pop("runs", None) or {}
     if not isinstance(overrides, dict):
-        raise SanspecError(
-            f"config: key 'runs': expected a mapping of run names to overrides, got {overrides!r}"
-        )
+        raise SanspecError(f"config: key 'runs': expected overrides by run name, got {overrides!r}")
     runs = {"main": validate(settings)}
     for name, change in overrides.items():
         if not str(name).replace("_", "").isalnum() or name in ("main", "raw"):
             raise SanspecError(
-                f"config: key 'runs': bad run name {name!r}; letters, digits and _ only, not 'main' or 'raw'"
+                f"config: key 'runs': bad run name {name!r}; letters, digits, _; not main or raw"
             )
         if not isinstance(change or {}, dict):
             raise SanspecError(f"config: run {name!r}: expected a mapping of sections, got {change!r}")
@@ -150,8 +145,7 @@ def _block(
             lines.append(_block(key, value, field.description, depth + 1, above))
         elif key not in (inherited or {}) or inherited[key] != value:
             plain = yaml.safe_dump(values[key], default_flow_style=True, width=1000)
-            lines.append(
-                f"{pad}  {key}: {plain.strip().removesuffix('...').strip()}  # {field.description}\n"
-            )
+            plain = plain.strip().removesuffix("...").strip()
+            lines.append(f"{pad}  {key}: {plain}  # {field.description}\n")
     text = text or (section.__doc__ or "").splitlines()[0]
     return "".join([f"{pad}{name}:{'' if lines else ' {}'}  # {text}\n", *lines])

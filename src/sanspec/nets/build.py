@@ -39,9 +39,8 @@ def build(name: str, train: Train, layout: Layout) -> nn.Module:
     """The network `name` with initial weights drawn from torch's global generator."""
     settings: NetworkSettings = getattr(train, name)
     common = settings, train, layout.statistics, layout.size
-    wave, coarse_wave = (
-        torch.tensor(grid, dtype=torch.float64) for grid in (layout.wave, layout.coarse_wave)
-    )
+    wave = torch.tensor(layout.wave, dtype=torch.float64)
+    coarse_wave = torch.tensor(layout.coarse_wave, dtype=torch.float64)
     makers = {
         "diff_coarse": lambda: CoarseDiffusion(*common, coarse_wave),
         "clip_coarse": lambda: Contrastive(*common, len(coarse_wave), "coarse"),
@@ -80,9 +79,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
             f"{path} is not a whole safetensors file ({fault}): delete it and train again"
         ) from None
     except KeyError:
-        raise SanspecError(
-            f"{path} is a safetensors file without a sanspec header: train the network with sanspec"
-        ) from None
+        raise SanspecError(f"{path} is a file without a sanspec header: train again") from None
 
 
 def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -119,18 +116,14 @@ def load(path: Path, name: str, train: Train | None = None) -> tuple[nn.Module, 
     than `train`.
     """
     tensors, header = read_tensors(path)
-    if header.get("network") != name:
-        raise SanspecError(
-            f"{path} holds the network {header.get('network')!r}, not {name!r}: give the right file"
-        )
+    if (other := header.get("network")) != name:
+        raise SanspecError(f"{path} holds the network {other!r}, not {name!r}: give the right file")
     try:
         own = {key: value for key, value in header["settings"].items() if RETIRED.get(key) != value}
         held, layout = Train.model_validate({name: own, **header["shared"]}), Layout(**header["layout"])
     except (ValidationError, KeyError, TypeError) as fault:
         reason = str(fault).splitlines()[0]
-        raise SanspecError(
-            f"{path} was written by another version of sanspec ({reason}): train again"
-        ) from None
+        raise SanspecError(f"{path} is of another version of sanspec ({reason}): train again") from None
     if train is not None:
         _refuse_other_settings(path, name, held, train)
     model = build(name, held, layout)
@@ -163,8 +156,6 @@ def load_all(
     first = layouts[names[0]]
     for name, layout in layouts.items():
         if layout != first:
-            pair = f"{name} and {names[0]}"
-            raise SanspecError(
-                f"{folder}: {pair} were trained on data of different grid or statistics: train both"
-            )
+            both = f"{name} and {names[0]}"
+            raise SanspecError(f"{folder}: {both} come from data of different grid or statistics: train both")
     return models, first

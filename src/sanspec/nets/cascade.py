@@ -208,9 +208,8 @@ def products(draws: Draws, spread: bool) -> dict[str, Float[np.ndarray, "gal pix
     pool = draws.fine[:, ~draws.selected[0]] if spread else draws.fine
     distance = ((pool - pool.mean(axis=1, keepdims=True)) ** 2).mean(axis=2)
     flux = np.exp(pool)
-    low, high = np.quantile(
-        flux, (0.16, 0.84), axis=1, method="weibull"
-    )  # holds a further draw 68 times in 100
+    # By these quantiles the interval holds a further draw 68 times in 100
+    low, high = np.quantile(flux, (0.16, 0.84), axis=1, method="weibull")
     return {
         "flux": np.exp(draws.fine[rows, draws.best]),
         "mean": flux.mean(axis=1),

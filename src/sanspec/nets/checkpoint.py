@@ -70,9 +70,7 @@ def _refuse_another(path: Path, held: dict, wanted: dict) -> None:
             continue
         change = f"{old!r}, now {value!r}"
         if isinstance(old, dict) and isinstance(value, dict):
-            name = next(
-                name for name in sorted(old.keys() | value.keys()) if old.get(name) != value.get(name)
-            )
+            name = next(name for name in sorted(old | value) if old.get(name) != value.get(name))
             change = f"{name} was {old.get(name)!r}, now {value.get(name)!r}"
         remedy = f"go back to it, or delete {path.parent} to start anew"
         raise SanspecError(f"{path} is of a training with another {key}: {change}; {remedy}")

@@ -110,8 +110,5 @@ class Contrastive(nn.Module):
         scores = images @ spectra.T
         rank = (scores > scores.diagonal()[:, None]).sum(1)
         loss = LOSSES[self.settings.loss](images, spectra, self.log_scale.exp().clamp(max=100.0))
-        return {
-            "loss": float(loss),
-            "top1": float((rank < 1).float().mean()),
-            "top5": float((rank < 5).float().mean()),
-        }
+        first = {f"top{most}": float((rank < most).float().mean()) for most in (1, 5)}
+        return {"loss": float(loss), **first}

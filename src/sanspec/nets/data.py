@@ -77,10 +77,8 @@ def galaxies(
     pixel's flux and 0.06 softenings of a faint one's. images: nanomaggies, or 8 bits already. spectra: `coarse` and
     `coarse_mask`, `fine` and `fine_mask`, `z`.
     """
-    tensors = {
-        name: torch.from_numpy(np.ascontiguousarray(array, dtype=kind_of(name)))
-        for name, array in spectra.items()
-    }
+    arrays = {name: np.ascontiguousarray(array, kind_of(name)) for name, array in spectra.items()}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if softening is not None:
         tensors["softening"] = torch.tensor(softening, dtype=torch.float32)
         images = images if images.dtype == np.uint8 else in_bytes(images, softening)

@@ -65,10 +65,8 @@ def rate_at(step: int, settings: NetworkSettings) -> float:
 def optimiser_of(model: nn.Module, settings: NetworkSettings) -> torch.optim.Optimizer:
     """Adam or AdamW over all weights."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser]
-    betas = (0.9, settings.beta2)
-    return kind(
-        model.parameters(), lr=settings.rate, betas=betas, weight_decay=settings.weight_decay, fused=True
-    )
+    betas, decay = (0.9, settings.beta2), settings.weight_decay
+    return kind(model.parameters(), lr=settings.rate, betas=betas, weight_decay=decay, fused=True)
 
 
 @contextlib.contextmanager
@@ -153,9 +151,7 @@ class Trainer:
                 self.store(state)
                 saved = time.monotonic()
             if stopping:
-                rest = (
-                    "resume with the same command" if state else "no --state was given from which to resume"
-                )
+                rest = "resume with the same command" if state else "lost, because no --state was given"
                 log.warning("%s: SIGTERM at step %d; %s", self.name, progress.step, rest)
                 raise SystemExit(TERMINATED)
         bar.close()
@@ -235,9 +231,7 @@ class Trainer:
         scores = parallel.of_first(self.scores() if parallel.rank() == 0 else None)
         if self.metric not in scores:
             key = f"train.{self.name}.metric={self.settings.metric!r}"
-            raise SanspecError(
-                f"config: {key}; allowed: {', '.join(scores)}, with '-' where larger is better"
-            )
+            raise SanspecError(f"config: {key}; allowed: {', '.join(scores)}; with '-' if larger is better")
         progress, value = self.progress, scores[self.metric]
         value = -value if self.settings.metric.startswith("-") else value
         point = {"step": progress.step, **scores}

@@ -20,11 +20,9 @@ class PaperBlock(nn.Module):
 
     def __init__(self, before: int, middle: int, after: int, embedding: int):
         super().__init__()
-        self.first = nn.Sequential(
-            nn.Conv1d(before, middle, 3, padding=1), nn.GroupNorm(8, middle), nn.ReLU()
-        )
+        self.first = nn.Sequential(nn.Conv1d(before, middle, 3, 1, 1), nn.GroupNorm(8, middle), nn.ReLU())
         self.step = nn.Sequential(nn.ReLU(), nn.Linear(embedding, middle))
-        self.second = nn.Sequential(nn.Conv1d(middle, after, 3, padding=1), nn.GroupNorm(8, after), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv1d(middle, after, 3, 1, 1), nn.GroupNorm(8, after), nn.ReLU())
         self.skip = nn.Conv1d(before, after, 1) if before != after else nn.Identity()
 
     def forward(
@@ -101,10 +99,9 @@ class PaperUNet(nn.Module):
             {str(i): Transformer(widths[i], token) for i in settings.attention}
         )
         self.coarser = nn.ModuleList(nn.Conv1d(width, width, 3, stride=2) for width in widths)
-        self.middle = nn.ModuleList(
-            PaperBlock(widths[-1], widths[-1], widths[-1], embedding) for _ in range(2)
-        )
-        self.middle_attention = Transformer(widths[-1], token)
+        most = widths[-1]
+        self.middle = nn.ModuleList(PaperBlock(most, most, most, embedding) for _ in range(2))
+        self.middle_attention = Transformer(most, token)
         self.finer = nn.ModuleList(nn.ConvTranspose1d(width, width, 4, 2, 1) for width in widths)
         self.up = nn.ModuleList(PaperBlock(2 * widths[i], widths[i], after[i], embedding) for i in levels)
         self.up_attention = nn.ModuleDict({str(i): Transformer(after[i], token) for i in settings.attention})

@@ -18,9 +18,7 @@ def split_rows(file: h5py.File, split: str, limit: int | None = None) -> np.ndar
     """Positions of the objects of a split, or of `limit` evenly spread ones. Raises SanspecError if it is empty."""
     rows = np.flatnonzero(file["split"][:] == SPLITS[split])
     if not len(rows):
-        raise SanspecError(
-            f"{file.filename}: no object in the {split} split; prepare more galaxies or enlarge it"
-        )
+        raise SanspecError(f"{file.filename}: no object in the {split} split; prepare more or enlarge it")
     if limit is not None and limit < len(rows):
         rows = rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
     return rows

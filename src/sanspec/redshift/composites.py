@@ -13,10 +13,8 @@ from sanspec.redshift.eigenfit import Eigenspectra
 from sanspec.spectra import grid
 from sanspec.stellar.library import Library
 
-FIRST, PIXELS = (
-    33945,
-    5365,
-)  # on the common SDSS grid: 2480-8530 A, the rest frame of 4000-8499 A up to z = 0.6
+# On the common SDSS grid: 2480-8530 A, the rest frame of 4000-8499 A up to z = 0.6
+FIRST, PIXELS = 33945, 5365
 STARTS = (1.0, 4.0, 8.0, 13.0)  # time since star formation began [Gyr]
 FADES = (0.1, 1.0, 3.0, 1e3)  # e-folding time of star formation [Gyr]
 REDDENINGS = (0.0, 0.2, 0.5)  # E(B-V) [mag]

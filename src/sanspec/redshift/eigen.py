@@ -9,9 +9,8 @@ from sanspec.redshift.eigenfit import Eigenspectra, products, symmetric
 from sanspec.spectra import grid
 from sanspec.spectra.spectra import Spectra
 
-RIDGE = (
-    1e-12  # times the mean diagonal, added to a normal matrix: a spectrum of hardly any weight stays solvable
-)
+# Times the mean diagonal, added to a normal matrix: a spectrum of hardly any weight stays solvable
+RIDGE = 1e-12
 ITERATIONS = 25  # of expectation and maximisation
 ERROR_FLOOR = 0.03  # fractional error added in quadrature to every pixel, so that no bright galaxy dominates
 COVERAGE = 0.05  # minimum fraction of the spectra that must reach a pixel

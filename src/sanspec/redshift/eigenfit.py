@@ -41,10 +41,8 @@ class Eigenspectra:
 
 def write_eigenspectra(path: Path, eigenspectra: Eigenspectra, made: Mapping) -> None:
     """Write eigenspectra.h5 with the provenance `made`."""
-    loglam, vectors = (
-        "log10 of the vacuum rest-frame wavelength [Angstrom]",
-        "eigenspectra, flux per Angstrom, any scale",
-    )
+    loglam = "log10 of the vacuum rest-frame wavelength [Angstrom]"
+    vectors = "eigenspectra, flux per Angstrom, any scale"
     with store.create(path, made) as file:
         store.put(file, "loglam", eigenspectra.loglam, "pix", description=loglam)
         store.put(file, "vectors", eigenspectra.vectors, "component pix", description=vectors)
@@ -54,9 +52,7 @@ def read_eigenspectra(path: Path) -> Eigenspectra:
     """Read eigenspectra.h5. Raises SanspecError when the file is missing or holds something else."""
     with store.arrays(path) as file:
         if not {"loglam", "vectors"} <= set(file):
-            raise SanspecError(
-                f"{path} holds no eigenspectra (loglam, vectors): give the output of `sanspec eigenspectra`"
-            )
+            raise SanspecError(f"{path} holds no eigenspectra: give the output of `sanspec eigenspectra`")
         return Eigenspectra(file["loglam"][:], file["vectors"][:])
 
 

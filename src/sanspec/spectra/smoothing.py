@@ -210,19 +210,7 @@ def resample(
 
 @numba.njit(cache=True, nogil=True)
 def _resample_rows(
-    flux,
-    ivar,
-    blur,
-    edges,
-    wave_edges,
-    table,
-    origin,
-    weights,
-    shared,
-    out,
-    out_ivar,
-    correlation,
-    coverage,
+    flux, ivar, blur, edges, wave_edges, table, origin, weights, shared, out, out_ivar, correlation, coverage
 ):
     """`resample` of some rows by one thread."""
     band = np.empty(weights.shape)

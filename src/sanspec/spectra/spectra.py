@@ -39,9 +39,7 @@ class Spectra:
             axes, shape = _AXES.get(field.name, "gal").split(), getattr(self, field.name).shape
             expected = tuple(sizes.get(axis, size) for axis, size in zip(axes, shape))
             if len(shape) != len(axes) or shape != expected:
-                raise ValueError(
-                    f"{self.kind} spectra: {field.name} has shape {shape}, expected {axes} = {sizes}"
-                )
+                raise ValueError(f"{self.kind}: {field.name} has shape {shape}, expected {axes} = {sizes}")
 
     def __len__(self) -> int:
         return len(self.specobjid)

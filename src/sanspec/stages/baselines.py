@@ -42,9 +42,8 @@ def run(args) -> None:
     from sanspec.nets import predict
 
     train_settings = config.load(args.config).train
-    bands = [
-        np.asarray(store.read_json(args.statistics)[name], float) for name in ("softening", "mean", "std")
-    ]
+    statistics = store.read_json(args.statistics)
+    bands = [np.asarray(statistics[name], float) for name in ("softening", "mean", "std")]
     weights = recorded_weights(args.regressor, args.record)
     embeddings = {
         "nearest_image": lambda images: neighbours.standardise(images, *bands),

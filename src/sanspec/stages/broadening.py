@@ -11,15 +11,10 @@ from sanspec.stellar.library import open_library
 
 log = logging.getLogger(__name__)
 
-WORST_ERROR = (
-    "maximum relative error of an index corrected for velocity dispersion, on population mixtures not fitted"
-)
+WORST_ERROR = "maximum relative error of an index corrected for dispersion, on population mixtures not fitted"
 WORST = 0.05  # |relative error| after correction that the held-out test allows (Doorenbos et al. 2024, 4.2)
 Z_MIDDLE = 0.1  # redshift at which the resolution of the spectra is converted to the rest frame
-SDSS_FWHM = (
-    2.76  # resolution of the spectrograph in the middle of its range [Angstrom] (Vazdekis et al. 2012)
-)
-
+SDSS_FWHM = 2.76  # resolution in the middle of the spectrograph's range [Angstrom] (Vazdekis et al. 2012)
 
 FILES = options.files("config templates", out="coefficients to write (.json)")
 

@@ -24,9 +24,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Join tables and models, rows in the order of (specobjid, kind)."""
     if len(args.tables) != len(args.models):
-        raise SanspecError(
-            f"{len(args.tables)} tables but {len(args.models)} files of models: give one of each per shard"
-        )
+        counts = f"{len(args.tables)} tables but {len(args.models)} files of models"
+        raise SanspecError(f"{counts}: give one of each per shard")
     table = results.merge(args.tables)
     results.write(args.out, table, table.attrs["meta"])
     models.merge(args.models, args.models_out, store.provenance("stellar-merge"))

@@ -39,10 +39,8 @@ INDIFFERENT = (
     "checkpoint",
     "devices",
     "compile",
-)  # settings of `train` that change no number beyond rounding
+)  # settings of `train` that change numbers by rounding at most
 COLUMNS = {"coarse": ("coarse_log_flux", "coarse_mask"), "fine": ("log_flux", "mask")}
-
-
 FILES = options.files(
     "config spectra images statistics",
     out="weights to write (.safetensors)",
@@ -85,9 +83,8 @@ def _alone(state: Path | None):
         return
     with lease.exclusive(state / "lock") as holder:
         if holder is not None:
-            raise SanspecError(
-                f"{state} is in use by process {holder}, which trains the same network: wait for it or end it"
-            )
+            trainer = f"process {holder}, which trains the same network"
+            raise SanspecError(f"{state} is in use by {trainer}: wait for it or end it")
         yield
 
 
@@ -143,9 +140,8 @@ def read_layout(spectra: Path, images: Path, statistics: Path):
     with store.arrays(spectra) as file, store.arrays(images) as pictures:
         grids = {name: file[name][:].tolist() for name in ("wave", "coarse_wave")}
         size = pictures["images"].shape[-1]
-    return Layout(
-        size, {key: list(map(float, numbers[key])) for key in ("softening", "mean", "std")}, **grids
-    )
+    bands = {name: list(map(float, numbers[name])) for name in ("softening", "mean", "std")}
+    return Layout(size, bands, **grids)
 
 
 def _galaxies(args, split: str, crop: int, softening: list[float] | None):

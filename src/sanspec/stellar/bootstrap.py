@@ -15,29 +15,15 @@ from ppxf.ppxf import ppxf
 from scipy import linalg, optimize
 
 from sanspec.config import Stellar
-from sanspec.stellar.ppxf_fit import (
-    FAILURES,
-    Solution,
-    attenuations,
-    limits,
-    parameters,
-    properties,
-    solve,
-)
+from sanspec.stellar.ppxf_fit import FAILURES, Solution, attenuations, limits, parameters, properties, solve
 from sanspec.stellar.problem import VELSCALE, Problem, rest_fwhm
 from sanspec.stellar.projection import bounded_step, kinematic, log_slopes, project
 from sanspec.stellar.resampling import random_signs
 
-STEPS, TRIALS = (
-    2,
-    8,
-)  # minimum number of Gauss-Newton steps, and maximum number of trials, damped ones included
+STEPS, TRIALS = 2, 8  # minimum number of Gauss-Newton steps; maximum number of trials, damped ones included
 CONVERGED = 3e-3  # relative fall of chi2 in the last step below which a draw has converged
 RANK = 3e-3  # minimum singular value of a derivative that is kept, relative to the maximum
-REACH = (
-    1.0,
-    0.45,
-)  # linear range of V and sigma: the larger of so many pixels and this fraction of the dispersion
+REACH = 1.0, 0.45  # linear range of V and sigma: the larger of 1 pixel and 0.45 of the dispersion
 REACH_AV = 0.3, 0.8  # linear range of A_V of stars and of gas [mag]
 
 

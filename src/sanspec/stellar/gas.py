@@ -9,10 +9,7 @@ from scipy.special import ndtr
 from sanspec.physics.air import vac_to_air
 from sanspec.physics.constants import FWHM_PER_SIGMA
 
-SIDES = (
-    15.0,
-    60.0,
-)  # Angstrom from a line's centre: range of the sidebands in which its continuum is measured
+SIDES = 15.0, 60.0  # Angstrom from a line's centre: range of the sidebands that hold its continuum
 NEAR = 8.0  # Angstrom: a line is fitted when a good pixel is this close, so that its wings are not left to the stars
 
 

@@ -187,9 +187,7 @@ def _read_folder(folder: Path, imf: str) -> Library:
     parts = [_read_text(path) for path in chosen]
     lam = parts[0][2]
     if any(part[2].shape != lam.shape or not np.allclose(part[2], lam) for part in parts):
-        raise SanspecError(
-            f"templates {folder}: its files are on different wavelengths; use those of one release"
-        )
+        raise SanspecError(f"templates {folder}: files on different wavelengths; use those of one release")
     age, metal = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
     flux = np.concatenate([part[3] for part in parts], axis=1) / LSUN
     unknown = np.full(len(age), np.nan)
@@ -206,7 +204,7 @@ def _read_text(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     pixels = len(table) // max(len(ages), 1)
     if not len(ages) or len(table) != pixels * len(ages):
         raise SanspecError(
-            f"templates {path}: cut short: {len(table)} lines for {len(ages)} ages; fetch it again"
+            f"templates {path}: cut short: {len(table)} lines, {len(ages)} ages; fetch it again"
         )
     order = np.argsort(starts)
     cube = table.reshape(len(ages), pixels, 4)
@@ -221,9 +219,7 @@ def _read_npz(path: Path) -> Mapping[str, np.ndarray]:
     except FileNotFoundError:
         raise SanspecError(f"no templates {path}; {REMEDY} (or --library m11)") from None
     except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as fault:
-        raise SanspecError(
-            f"templates {path}: not a whole npz file ({fault}); delete it and {REMEDY}"
-        ) from None
+        raise SanspecError(f"templates {path}: not a whole npz file ({fault}); {REMEDY}") from None
 
 
 def _gridded(arrays: Mapping[str, np.ndarray], path: Path, imf: str) -> Library:

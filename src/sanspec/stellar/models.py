@@ -112,14 +112,9 @@ def merge(paths: Sequence[Path], out: Path, meta: Mapping) -> None:
 def read(path: Path, ids: Sequence[int], kind: str) -> dict[str, np.ndarray]:
     """`stars`, `gas`, `mask` (gal, pix) and `z` of the spectra of `ids`. Raises SanspecError when one is missing."""
     with store.arrays(path) as file:
-        rows = {
-            int(i): row
-            for row, (i, k) in enumerate(zip(file["specobjid"][:], file["kind"][:]))
-            if k == KINDS.index(kind)
-        }
+        places = np.flatnonzero(file["kind"][:] == KINDS.index(kind))
+        rows = dict(zip(file["specobjid"][:][places].tolist(), places))
         if missing := [int(i) for i in ids if int(i) not in rows]:
-            raise SanspecError(
-                f"{path} has no {kind} spectrum of specobjid {missing[0]}: rerun the rule that makes it"
-            )
+            raise SanspecError(f"{path} has no {kind} spectrum of specobjid {missing[0]}: make it anew")
         chosen = [rows[int(i)] for i in ids]
         return {name: np.array([file[name][row] for row in chosen]) for name in (*DATASETS, "z")}

@@ -37,14 +37,11 @@ def pack_emiles(archive: Path, wave_min: float = EMILES_WAVE[0], wave_max: float
     """
     spectra, tables = _emiles_members(archive)
     if not spectra or not tables:
-        raise SanspecError(
-            f"templates: {archive} holds no E-MILES models (ppxf carries them up to version 8.2.6)"
-        )
+        raise SanspecError(f"templates: {archive} holds no E-MILES models (ppxf does up to version 8.2.6)")
     ages, metals = (np.unique([key[axis] for key in spectra]) for axis in (0, 1))
     if len(spectra) != ages.size * metals.size:
-        raise SanspecError(
-            f"templates: {archive} holds {len(spectra)} models, not {ages.size} ages x {metals.size} metals"
-        )
+        grid = f"{ages.size} ages x {metals.size} metals"
+        raise SanspecError(f"templates: {archive} holds {len(spectra)} models, not {grid}")
     age, metal = (axis.ravel() for axis in np.meshgrid(ages, metals, indexing="ij"))
     models = [_spectrum(spectra[key]) for key in zip(age.tolist(), metal.tolist())]
     lam = models[0][1]
@@ -77,25 +74,20 @@ def _emiles_members(archive: Path) -> tuple[dict[tuple[float, float], bytes], li
                     tables.append(tar.extractfile(member).read().decode())
     except (tarfile.TarError, OSError, EOFError) as fault:
         reason = str(fault).splitlines()[0]
-        raise SanspecError(
-            f"templates: {archive} is not a whole .tar.gz archive ({reason}): fetch it again"
-        ) from None
+        raise SanspecError(f"templates: {archive} is not a whole .tar.gz ({reason}): fetch again") from None
     return spectra, tables
 
 
 def _emiles_masses(table: str, ages: np.ndarray, metals: np.ndarray) -> Float[np.ndarray, " ssp"]:
     """Mass in stars and remnants per mass formed (Vazdekis et al. 2012, column `M(*+remn)`) at slope 1.30."""
-    rows = [
-        [float(word) for word in line.split()[1:6]] for line in table.splitlines() if line.startswith("UN")
-    ]
-    slope, metal, age, _, mass = np.array(rows).T
+    rows = [line.split()[1:6] for line in table.splitlines() if line.startswith("UN")]
+    slope, metal, age, _, mass = np.array(rows, float).T
     found = []
     for own_age, own_metal in zip(ages, metals):
         match = (slope == 1.3) & (np.abs(metal - own_metal) < 0.006) & (np.abs(age - own_age) < 1e-3)
         if match.sum() != 1:
-            raise SanspecError(
-                f"templates: the mass table has {match.sum()} rows for age {own_age} Gyr, [M/H] {own_metal}"
-            )
+            population = f"age {own_age} Gyr, [M/H] {own_metal}"
+            raise SanspecError(f"templates: the mass table has {match.sum()} rows for {population}")
         found.append(mass[match][0])
     return np.array(found)
 

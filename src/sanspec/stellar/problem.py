@@ -90,9 +90,8 @@ def set_up(spectrum: Spectrum, library: Library, settings: Stellar) -> Problem:
     stars = star_templates(library, bins_temp, fwhm)
     lam, lam_temp = (np.exp(0.5 * (np.log(b[1:]) + np.log(b[:-1]))) for b in (bins, bins_temp))
     band = (lam_temp >= V_BAND[0]) & (lam_temp <= V_BAND[1])
-    mask = mask & (stars[margin:-margin] > 0).all(
-        axis=1
-    )  # populations of one library end at different wavelengths
+    # Populations of one library end at different wavelengths
+    mask = mask & (stars[margin:-margin] > 0).all(axis=1)
     if not band.any() or (stars[band] <= 0).any() or mask.sum() < LEAST_PIXELS:
         raise Unfit(Warn.SHORT_COVERAGE)
     light_v = stars[band].mean(axis=0)

@@ -33,10 +33,7 @@ def random_signs(
 
 
 def signs(
-    edges: Float[np.ndarray, " edge"],
-    length: Float[np.ndarray, " pix"],
-    kind: str,
-    rng: np.random.Generator,
+    edges: Float[np.ndarray, " edge"], length: Float[np.ndarray, " pix"], kind: str, rng: np.random.Generator
 ) -> Float[np.ndarray, " pix"]:
     """Random +-1 (Davidson & Flachaire 2008): `independent` in each pixel, or equal within a `block` of one `length`.
 

@@ -43,17 +43,8 @@ QUANTITIES = (
     Quantity("log_mass_formed", "dex(Msun)", "mass formed over the history of the stars inside the fibre"),
 )
 
-LINES = (
-    "h_delta",
-    "h_gamma",
-    "h_beta",
-    "o_iii_5007",
-    "o_i_6300",
-    "h_alpha",
-    "n_ii_6583",
-    "s_ii_6716",
-    "s_ii_6731",
-)
+_BALMER = ("h_delta", "h_gamma", "h_beta")
+LINES = (*_BALMER, "o_iii_5007", "o_i_6300", "h_alpha", "n_ii_6583", "s_ii_6716", "s_ii_6731")
 
 FACTS = (
     Quantity("z", "", "redshift at which the spectrum was fitted"),
@@ -122,10 +113,8 @@ def write(path: Path, table: pd.DataFrame, meta: Mapping) -> None:
 def read(path: Path) -> pd.DataFrame:
     """A table of this layout. Raises SanspecError when it has another."""
     table = read_table(path)
-    if missing := [name for name in columns() if name not in table.columns]:
-        raise SanspecError(
-            f"{path} has no column {missing[0]}: not a stellar population table of this version; rerun"
-        )
+    if absent := [name for name in columns() if name not in table.columns]:
+        raise SanspecError(f"{path} lacks {absent[0]}: not a stellar population table of this version; rerun")
     return table
 
 
@@ -135,9 +124,8 @@ def merge(paths: Iterable[Path]) -> pd.DataFrame:
     Raises SanspecError when two shards hold the same spectrum or were made with different settings.
     """
     shards = [read(path) for path in paths]
-    headers = [
-        {k: v for k, v in shard.attrs["meta"].items() if k not in ("created", "shard")} for shard in shards
-    ]
+    own = {"created", "shard"}
+    headers = [{k: v for k, v in shard.attrs["meta"].items() if k not in own} for shard in shards]
     if any(other != headers[0] for other in headers):
         raise SanspecError("shards were made with different settings or templates: delete them and rerun")
     table = pd.concat(shards, ignore_index=True).sort_values(["specobjid", "kind"], ignore_index=True)

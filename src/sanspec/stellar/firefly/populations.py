@@ -12,15 +12,7 @@ from sanspec.stellar.library import Library
 
 MODES = 20  # cosine modes (half waves) of the flux calibration
 BITS = 2.0  # penalties ln N per population: one for its share, one for the choice of the population
-NAMES = (
-    "log_age_light",
-    "log_age_mass",
-    "metal_light",
-    "metal_mass",
-    "log_mass_formed",
-    "log_mass",
-    "ml",
-)
+NAMES = ("log_age_light", "log_age_mass", "metal_light", "metal_mass", "log_mass_formed", "log_mass", "ml")
 
 
 @dataclass(frozen=True, eq=False)
