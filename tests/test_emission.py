@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from specutils import Spectrum
 from specutils.analysis import equivalent_width, line_flux
 
+from noise_draws import draw_noise
 from sanspec import config
 from sanspec.errors import Warn
 from sanspec.features import emission, profiles
 from sanspec.physics.constants import C_KMS, FWHM_PER_SIGMA
 from sanspec.physics.lines import EMISSION_LINES
-from sanspec.spectra import grid, noise
+from sanspec.spectra import grid
 from sanspec.spectra.spectra import Spectra
 
 SETTINGS = config.Lines()
@@ -162,7 +163,7 @@ def test_a_line_s_profile_has_its_flux():
 def test_errors_are_the_scatter_of_the_noise(correlated):
     rng, ivar = np.random.default_rng(7), np.full(4500, 30.0**2)
     near = np.outer([0.7, 0.35, 0.1] if correlated else [0.0], np.ones(4500))
-    drawn = 1 + gaussians(FLUXES) + noise.draw_noise(ivar, near, rng, 120)
+    drawn = 1 + gaussians(FLUXES) + draw_noise(ivar, near, rng, 120)
     found = lines_of(spectra(drawn, ivar=ivar, correlation=near))
     for name in ("h_beta", "h_alpha", "n_ii_6583", "s_ii_6716"):
         pulls = [(one[name].flux - FLUXES[name]) / one[name].error for one in found]

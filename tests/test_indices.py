@@ -6,13 +6,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ppxf import ppxf_util
 
+from noise_draws import draw_noise
 from populations import read_library
 from sanspec.errors import Warn
 from sanspec.features import indices
 from sanspec.physics.air import air_to_vac
 from sanspec.physics.constants import FWHM_PER_SIGMA
 from sanspec.physics.lines import INDICES
-from sanspec.spectra import grid, noise
+from sanspec.spectra import grid
 
 DN4000 = INDICES["dn4000"]
 Z = np.array([0.1])
@@ -84,7 +85,7 @@ def test_errors_are_the_scatter_of_the_noise(correlated):
     ivar[::17] = 0.0
     ivar[200:400] /= 4
     correlation = np.outer([0.6, 0.2] if correlated else [0.0, 0.0], np.ones(len(ivar)))
-    drawn = clean + noise.draw_noise(ivar, correlation, rng, 1000)
+    drawn = clean + draw_noise(ivar, correlation, rng, 1000)
     many = np.ones((1000, 1))
     found = measure(drawn, np.full(1000, 0.1), ivar=ivar * many, correlation=correlation * many[:, :, None])
     pulls = (found.value - measure(np.where(ivar > 0, clean, np.nan)).value) / found.error

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ppxf import ppxf_util
 
 from conftest import ROOT
+from noise_draws import draw_noise
 from populations import read_library
 from sanspec.errors import Warn
 from sanspec.features import lick
@@ -248,7 +249,7 @@ def test_errors_are_the_scatter_of_correlated_noise(name):
     ivar[::23] = 0.0
     ivar[1200:1300] /= 4
     correlation = np.outer([0.6, 0.2], np.ones(4500))
-    drawn = clean + noise.draw_noise(ivar, correlation, rng, 600)
+    drawn = clean + draw_noise(ivar, correlation, rng, 600)
     many = np.ones((600, 1))
     covariance = {"ivar": ivar * many, "correlation": correlation * many[:, :, None]}
     found = measure(drawn, np.full(600, 0.1), {name: ALL[name]}, **covariance)[name]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from noise_draws import draw_noise
 from sanspec.config import Prepare
 from sanspec.spectra import grid, linespread, noise, preparing
 from sanspec.spectra.native import NATIVE_FIRST, NATIVE_PIXELS, NativeBlock
@@ -74,7 +75,7 @@ def test_index(observed, centre):
 
 def test_drawn_noise_has_the_stored_covariance(observed):
     _, ivar, correlation = observed
-    noisy = noise.draw_noise(ivar, correlation, np.random.default_rng(1), 2000)
+    noisy = draw_noise(ivar, correlation, np.random.default_rng(1), 2000)
     assert np.median(noisy.std(axis=0)[ivar > 0] * np.sqrt(ivar[ivar > 0])) == pytest.approx(1, abs=0.02)
     assert not noisy[:, ivar == 0].any()
     weights = between(5900, 6100, ivar)
@@ -104,4 +105,4 @@ def test_a_weight_on_a_masked_pixel_has_unknown_noise():
 
 def test_what_is_no_correlation_is_refused():
     with pytest.raises(ValueError, match="not a correlation"):
-        noise.draw_noise(np.ones(9), np.full((2, 9), -0.9), np.random.default_rng(0), 1)
+        draw_noise(np.ones(9), np.full((2, 9), -0.9), np.random.default_rng(0), 1)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from made_spectra import made
-from sanspec.spectra import grid, noise
+from noise_draws import draw_noise
+from sanspec.spectra import grid
 from sanspec.spectra.spectra import masked_mean, near_lines
 
 PIXELS = grid.WAVE.size
@@ -50,7 +51,7 @@ def test_borrowed_noise_is_the_median_of_the_good_pixels_and_its_correlation():
 def test_inflation_is_the_variance_of_a_broad_mean():
     """The mean of many pixels of correlated noise scatters sqrt(inflation) more than of independent ones."""
     correlation = np.outer([0.7, 0.3, 0.05], np.ones(PIXELS))
-    drawn = noise.draw_noise(np.ones(PIXELS), correlation, np.random.default_rng(0), 4000)
+    drawn = draw_noise(np.ones(PIXELS), correlation, np.random.default_rng(0), 4000)
     measured = drawn[:, 100:4400].mean(axis=1).var() * 4300
     spectra = made(count=1, correlation=correlation[None])
     assert spectra.noise_inflation() == pytest.approx([3.1]) and measured == pytest.approx(3.1, rel=0.07)

@@ -20,6 +20,9 @@ from sanspec.nets.diffusion import Diffusion
 from sanspec.nets.encoders import Context
 from sanspec.nets.sampler import levels_of, sample
 
+Coarse = Float[Tensor, "gal draw coarse"]
+Redshifts = Float[Tensor, "gal draw"]
+
 BLOCK = 5  # draws of a galaxy computed at a time
 AT_ONCE = {"cpu": 1, "cuda": 64}  # galaxies computed at a time
 
@@ -138,11 +141,7 @@ class Cascade:
         )
 
     def _fine(
-        self,
-        galaxies: Galaxies,
-        coarse: Float[Tensor, "gal draw coarse"],
-        z: Float[Tensor, "gal draw"],
-        kept: Int[Tensor, "gal keep"],
+        self, galaxies: Galaxies, coarse: Coarse, z: Redshifts, kept: Int[Tensor, "gal keep"]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Fine draws (gal, draw, pix), the coarse draw of each, and whether that was kept."""
         context = self.diff_fine.encode(galaxies).repeat(BLOCK)
@@ -157,8 +156,8 @@ class Cascade:
     def _refined(
         self,
         galaxies: Galaxies,
-        coarse: Float[Tensor, "gal draw coarse"],
-        z: Float[Tensor, "gal draw"],
+        coarse: Coarse,
+        z: Redshifts,
         context: Context,
         parent: Int[Tensor, "gal wanted"],
         kind: str,
@@ -186,7 +185,7 @@ class Cascade:
 
     def _scores(
         self, model: Contrastive, latent: Float[Tensor, "gal latent"], spectra: Float[Tensor, "gal draw pix"]
-    ) -> Float[Tensor, "gal draw"]:
+    ) -> Redshifts:
         """Cosine similarity of each draw with its galaxy's image, computed in blocks of one shape."""
         scores = []
         for block in spectra.split(BLOCK, 1):

@@ -23,6 +23,8 @@ from sanspec.nets.sampler import cosine_levels
 from sanspec.nets.unet import UNet
 from sanspec.nets.unet_paper import PaperUNet
 
+Wave = Float[Tensor, " pix"]
+
 BODIES = {"unet": UNet, "paper": PaperUNet}
 VALID_LEVELS = 4  # noise levels per galaxy in the validation loss
 ODDS = 0.1  # weight of the redshift's cross-entropy in the loss, that of the mean squares being 1
@@ -70,7 +72,7 @@ class Standard(nn.Module):
 class Align(nn.Module):
     """A coarse spectrum on the fine grid: linear between the coarse pixels' centres, constant beyond the outermost."""
 
-    def __init__(self, wave: Float[Tensor, " pix"], coarse_wave: Float[Tensor, " coarse"]):
+    def __init__(self, wave: Wave, coarse_wave: Float[Tensor, " coarse"]):
         super().__init__()
         left = (torch.searchsorted(coarse_wave, wave, right=True) - 1).clamp(0, len(coarse_wave) - 2)
         share = (wave - coarse_wave[left]) / (coarse_wave[left + 1] - coarse_wave[left])
@@ -86,9 +88,7 @@ class Diffusion(nn.Module):
 
     metric = "loss"
 
-    def __init__(
-        self, settings, train, statistics: dict, size: int, wave: Float[Tensor, " pix"], conditions: int = 0
-    ):
+    def __init__(self, settings, train, statistics: dict, size: int, wave: Wave, conditions: int = 0):
         super().__init__()
         self.settings, self.pixels = settings, len(wave)
         self.encoder = ImageEncoder(settings, train, statistics, size)
@@ -229,13 +229,7 @@ class FineDiffusion(Diffusion):
     """
 
     def __init__(
-        self,
-        settings,
-        train,
-        statistics: dict,
-        size: int,
-        wave: Float[Tensor, " pix"],
-        coarse_wave: Float[Tensor, " coarse"],
+        self, settings, train, statistics: dict, size: int, wave: Wave, coarse_wave: Float[Tensor, " coarse"]
     ):
         super().__init__(settings, train, statistics, size, wave, conditions=1)
         self.align, self.given = Align(wave, coarse_wave), Standard(len(coarse_wave))

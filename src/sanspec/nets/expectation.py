@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from sanspec.nets.encoders import perceptron
 
+Pixels = Float[Tensor, " pix"]
+
 STEP = 1e-4  # of ln(wavelength) in the rest frame, per Angstrom of a pixel
 FARTHEST = 0.5  # redshift to which the rest-frame grid reaches
 BASIS = 30_000_000  # maximum number of values in the spectra that principal components are taken from
@@ -44,7 +46,7 @@ class RestFrame(nn.Module):
     wave: (pix) vacuum Angstrom, observed frame.
     """
 
-    def __init__(self, wave: Float[Tensor, " pix"], components: int):
+    def __init__(self, wave: Pixels, components: int):
         super().__init__()
         log, self.step = wave.double().log(), STEP * float(wave[1] - wave[0])
         self.start = float(log[0]) - math.log(1 + FARTHEST)
@@ -56,11 +58,7 @@ class RestFrame(nn.Module):
         self.register_buffer("spread", torch.ones(components))
 
     def fit(
-        self,
-        spectra: Shaped[Tensor, "gal pix"],
-        mask: Bool[Tensor, "gal pix"],
-        z: Redshifts,
-        fill: Float[Tensor, " pix"],
+        self, spectra: Shaped[Tensor, "gal pix"], mask: Bool[Tensor, "gal pix"], z: Redshifts, fill: Pixels
     ) -> None:
         """Measure mean and components on spectra at their redshifts; masked pixels take the value of `fill`."""
         every = -(-len(spectra) * len(self.mean) // BASIS)
@@ -97,7 +95,7 @@ class Sketch(nn.Module):
     A regression, and a diffusion of what it leaves undetermined, as in Mardani et al. 2023, but trained together.
     """
 
-    def __init__(self, features: int, wave: Float[Tensor, " pix"], settings, moved: bool):
+    def __init__(self, features: int, wave: Pixels, settings, moved: bool):
         super().__init__()
         self.frame = RestFrame(wave, settings.components) if moved else None
         outputs = settings.components if moved else len(wave)

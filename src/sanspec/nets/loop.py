@@ -129,22 +129,18 @@ class Trainer:
     def _loop(self, state: Path | None, stop: list) -> None:
         progress, saved = self.progress, time.monotonic()
         start = time.monotonic() - progress.seconds
+        steps, quiet = self.settings.steps, parallel.rank() > 0
         bar = tqdm(
-            total=self.settings.steps,
-            initial=progress.step,
-            desc=self.name,
-            mininterval=2.0,
-            unit="step",
-            disable=parallel.rank() > 0,
+            total=steps, initial=progress.step, desc=self.name, mininterval=2.0, unit="step", disable=quiet
         )
-        while progress.step < self.settings.steps and not self.exhausted():
+        while progress.step < steps and not self.exhausted():
             self.step(progress.step)
             progress.step += 1
             progress.seconds = time.monotonic() - start
             bar.update()
             if progress.step % self.train.log_every == 0:
                 self.record()
-            if progress.step % self.train.valid_every == 0 or progress.step == self.settings.steps:
+            if progress.step % self.train.valid_every == 0 or progress.step == steps:
                 self.validate()
             stopping = bool(parallel.mean(torch.tensor(float(bool(stop)))) > 0)  # on any rank
             if state is not None and (stopping or time.monotonic() - saved > self.train.checkpoint):

@@ -18,6 +18,10 @@ from sanspec.nets.cascade import Cascade, Draws
 from sanspec.nets.data import galaxies
 from sanspec.nets.properties import PROPERTIES
 
+Ids = UInt64[np.ndarray, " gal"]
+Images = Float[np.ndarray, "gal band y x"]
+Wave = Float[np.ndarray, " pix"]
+
 BATCH = 128  # images per call of the contrastive and the regression network
 TASK = {"cpu": 8, "cuda": 256}  # galaxies per task of a worker
 _cascade: list = []  # the networks of a worker process, loaded once
@@ -26,7 +30,7 @@ _cascade: list = []  # the networks of a worker process, loaded once
 class Generator:
     """The cascade of a run, loaded from its checkpoints."""
 
-    def __init__(self, folder: Path, settings: Config, wave: Float[np.ndarray, " pix"], device: str):
+    def __init__(self, folder: Path, settings: Config, wave: Wave, device: str):
         """Raises SanspecError if a checkpoint is damaged, or of other settings or another grid."""
         models, layout = build.load_all(folder, settings.train, CASCADE)
         if not np.array_equal(layout.wave, wave):
@@ -34,9 +38,7 @@ class Generator:
         self.crop, self.device = settings.train.crop, device
         self.cascade = Cascade({name: model.to(device) for name, model in models.items()}, settings.generate)
 
-    def __call__(
-        self, specobjid: UInt64[np.ndarray, " gal"], images: Float[np.ndarray, "gal band y x"]
-    ) -> Draws:
+    def __call__(self, specobjid: Ids, images: Images) -> Draws:
         """Draws given some images [nanomaggies]."""
         return self.cascade(galaxies(specobjid, images, self.crop).to(self.device))
 
@@ -44,9 +46,9 @@ class Generator:
 def drawn(
     folder: Path,
     settings: Config,
-    wave: Float[np.ndarray, " pix"],
-    specobjid: UInt64[np.ndarray, " gal"],
-    images: Float[np.ndarray, "gal band y x"],
+    wave: Wave,
+    specobjid: Ids,
+    images: Images,
     rows: Int[np.ndarray, " row"],
     device: str,
     threads: int,
@@ -71,7 +73,7 @@ def drawn(
             yield part, draws
 
 
-def _start(folder: Path, settings: Config, wave: Float[np.ndarray, " pix"], device: str) -> None:
+def _start(folder: Path, settings: Config, wave: Wave, device: str) -> None:
     """Load the networks into this process, which then computes on one thread."""
     torch.set_num_threads(1)
     _cascade[:] = [Generator(folder, settings, wave, device)]
@@ -98,10 +100,7 @@ def embedding(path: Path, settings: Train) -> Callable[[np.ndarray], np.ndarray]
 
 @torch.inference_mode()
 def regressed(
-    path: Path,
-    settings: Train,
-    specobjid: UInt64[np.ndarray, " gal"],
-    images: Float[np.ndarray, "gal band y x"],
+    path: Path, settings: Train, specobjid: Ids, images: Images
 ) -> tuple[Float[np.ndarray, "gal pix"], dict[str, Float[np.ndarray, " gal"]]]:
     """Normalised flux, and the properties of `nets.properties` by name, predicted by the regression network."""
     model, _ = build.load(path, "regressor", settings)

@@ -18,10 +18,11 @@ from sanspec.config import Sampler
 NOISE_MAX = 80.0  # standard deviations of the data (Karras et al. 2022, table 1)
 Spectra = Float[Tensor, "draw pix"]
 Denoise = Callable[[Spectra, float], Spectra]
+Levels = list[float]
 Normal = Callable[[], Spectra]  # standard normal noise, new at each call
 
 
-def cosine_levels(steps: int, offset: float = 0.008, smallest: float = 1e-5) -> list[float]:
+def cosine_levels(steps: int, offset: float = 0.008, smallest: float = 1e-5) -> Levels:
     """Noise levels of a cosine schedule, ascending (Nichol & Dhariwal 2021, eq. 17).
 
     The fraction of signal left stays above `smallest`, which bounds the last level at 316.
@@ -31,7 +32,7 @@ def cosine_levels(steps: int, offset: float = 0.008, smallest: float = 1e-5) -> 
     return [math.sqrt((1 - value) / value) for value in shares]
 
 
-def karras_levels(evaluations: int, low: float, high: float, rho: float = 7.0) -> list[float]:
+def karras_levels(evaluations: int, low: float, high: float, rho: float = 7.0) -> Levels:
     """Noise levels from `high` down to `low`, then 0 (Karras et al. 2022, eq. 5)."""
     if evaluations == 1:
         return [high, 0.0]
@@ -40,14 +41,14 @@ def karras_levels(evaluations: int, low: float, high: float, rho: float = 7.0) -
     return [*levels, 0.0]
 
 
-def thinned(levels: list[float], evaluations: int) -> list[float]:
+def thinned(levels: Levels, evaluations: int) -> Levels:
     """`evaluations` of the ascending levels, evenly spaced among them, in descending order, then 0."""
     last = len(levels) - 1
     places = [round(last * (1 - step / max(evaluations - 1, 1))) for step in range(evaluations)]
     return [*(levels[place] for place in places), 0.0]
 
 
-def levels_of(settings: Sampler, cosine_steps: int) -> list[float]:
+def levels_of(settings: Sampler, cosine_steps: int) -> Levels:
     """Noise levels that a sampler visits, ending at 0.
 
     Heun's method evaluates the network twice per level, but once at the last.
@@ -58,9 +59,7 @@ def levels_of(settings: Sampler, cosine_steps: int) -> list[float]:
     return karras_levels(count, settings.noise_min, NOISE_MAX)
 
 
-def first_order(
-    denoise: Denoise, x: Spectra, levels: list[float], normal: Normal, fresh: bool = False
-) -> Spectra:
+def first_order(denoise: Denoise, x: Spectra, levels: Levels, normal: Normal, fresh: bool = False) -> Spectra:
     """DDIM (Song et al. 2021b): Euler steps of the probability-flow equation (Song et al. 2021a).
 
     fresh: DDPM, ancestral sampling; each step is drawn from the posterior of the forward process (Ho et al. 2020,
@@ -74,7 +73,7 @@ def first_order(
     return x
 
 
-def heun(denoise: Denoise, x: Spectra, levels: list[float], normal: Normal) -> Spectra:
+def heun(denoise: Denoise, x: Spectra, levels: Levels, normal: Normal) -> Spectra:
     """Second-order steps of the probability-flow equation (Karras et al. 2022, algorithm 1)."""
     for high, low in itertools.pairwise(levels):
         slope = (x - denoise(x, high)) / high
@@ -86,9 +85,7 @@ def heun(denoise: Denoise, x: Spectra, levels: list[float], normal: Normal) -> S
     return x
 
 
-def dpmpp_2m(
-    denoise: Denoise, x: Spectra, levels: list[float], normal: Normal, fresh: bool = False
-) -> Spectra:
+def dpmpp_2m(denoise: Denoise, x: Spectra, levels: Levels, normal: Normal, fresh: bool = False) -> Spectra:
     """DPM-Solver++(2M): second-order multistep, one evaluation per step (Lu et al. 2022, algorithm 2).
 
     fresh: SDE-DPM-Solver++(2M), the same along the reverse stochastic equation; the noise that each step adds
@@ -119,7 +116,7 @@ SAMPLERS = {
 
 
 @torch.inference_mode()
-def sample(denoise: Denoise, levels: list[float], method: str, normal: Normal, clip: float = 0.0) -> Spectra:
+def sample(denoise: Denoise, levels: Levels, method: str, normal: Normal, clip: float = 0.0) -> Spectra:
     """A draw: noise at the first level, denoised to 0 by `method`.
 
     clip: the expectation of x0 is bounded by this many standard deviations of the data; 0: unbounded.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from sanspec import store
 from sanspec.errors import SanspecError, Warn
@@ -180,7 +180,8 @@ class Members:
                 members = spectra["specobjid"][:][self.rows]
             rows = samples.order(file["specobjid"][:][made], members, path)
             made, rows = made[np.argsort(rows)], np.sort(rows)
-            pool = _unselected(file["selected"][:][made[:1]])
+            free = ~file["selected"][:][made[0]]
+            pool = np.flatnonzero(free if free.any() else ~free)  # all, where generate.spread is false
             best = np.take_along_axis(file["parent"][:][made], file["best"][:][made][:, None], 1)[:, 0]
             return DrawnSpectra(rows, file["draws_coarse"][:][made], file["draws_fine"][:, pool][made], best)
 
@@ -195,9 +196,3 @@ class Members:
         if path is None:
             raise SanspecError(f"the file of {product} spectra is needed here: give --{product}")
         return path
-
-
-def _unselected(selected: Bool[np.ndarray, "gal draw"]) -> Int[np.ndarray, " draw"]:
-    """The fine draws made without selection, or all where none was (generate.spread: false)."""
-    free = ~selected[0]
-    return np.flatnonzero(free if free.any() else ~free)

@@ -1,7 +1,5 @@
 """Redshifts of observed and predicted spectra of the test galaxies, and how well they agree with the catalogue."""
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -9,7 +7,7 @@ from jaxtyping import Float
 from sanspec.config import Redshift
 from sanspec.errors import Warn
 from sanspec.products.members import OBSERVED, PREDICTORS, Members
-from sanspec.redshift.eigenfit import Eigenspectra
+from sanspec.redshift.eigenfit import Eigenspectra, Progress
 from sanspec.redshift.redshifts import measure_redshifts
 from sanspec.scores import metrics
 from sanspec.scores.numbers import Number
@@ -20,11 +18,7 @@ CORRELATED = 200  # observed spectra over which the inflation by correlated nois
 
 
 def redshift_table(
-    test: Members,
-    train: Spectra,
-    eigenspectra: Eigenspectra,
-    settings: Redshift,
-    progress: Callable[[Iterable], Iterable] = iter,
+    test: Members, train: Spectra, eigenspectra: Eigenspectra, settings: Redshift, progress: Progress = iter
 ) -> tuple[pd.DataFrame, float]:
     """Redshifts `z_<kind>` of all kinds of spectra, with `_err`, `_delta_chi2`, `_warn` where they are measured.
 

@@ -1,13 +1,14 @@
 """Eigenspectra of gappy rest-frame spectra: expectation-maximisation PCA with weights."""
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 from jaxtyping import Float
 
-from sanspec.redshift.eigenfit import Eigenspectra, products, symmetric
+from sanspec.redshift.eigenfit import Eigenspectra, Progress, products, symmetric
 from sanspec.spectra import grid
 from sanspec.spectra.spectra import Spectra
+
+Rows = Float[np.ndarray, "gal log"]
+Vectors = Float[np.ndarray, "component log"]
 
 # Times the mean diagonal, added to a normal matrix: a spectrum of hardly any weight stays solvable
 RIDGE = 1e-12
@@ -17,13 +18,13 @@ COVERAGE = 0.05  # minimum fraction of the spectra that must reach a pixel
 
 
 def empca(
-    flux: Float[np.ndarray, "gal log"],
-    weight: Float[np.ndarray, "gal log"],
+    flux: Rows,
+    weight: Rows,
     components: int,
     iterations: int = ITERATIONS,
     seed: int = 0,
-    progress: Callable[[Iterable], Iterable] = iter,
-) -> Float[np.ndarray, "component log"]:
+    progress: Progress = iter,
+) -> Vectors:
     """Orthonormal vectors V that minimise sum w (flux - c V)^2, by EM (Roweis 1998; weighted: Bailey 2012).
 
     No mean is subtracted: the first vector is close to the mean spectrum, as for the eigenspectra of the SDSS pipeline
@@ -36,7 +37,10 @@ def empca(
     for _ in progress(range(iterations)):
         coefficients = weighted_solve(vectors, flux, weight)
         vectors = weighted_solve(coefficients.T, flux.T, weight.T).T
-        vectors, coefficients = _canonical(vectors, coefficients)
+        # The same product, with orthonormal vectors in order of power
+        ortho, triangle = np.linalg.qr(vectors.T)
+        left, power, right = np.linalg.svd(coefficients @ triangle.T, full_matrices=False)
+        vectors, coefficients = right @ ortho.T, left * power
     return vectors * np.where(vectors.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
 
 
@@ -53,26 +57,15 @@ def weighted_solve(
     return np.linalg.solve(normal, ((weight * data) @ basis.T)[:, :, None])[:, :, 0]
 
 
-def explained(
-    flux: Float[np.ndarray, "gal log"],
-    weight: Float[np.ndarray, "gal log"],
-    vectors: Float[np.ndarray, "component log"],
-) -> float:
+def explained(flux: Rows, weight: Rows, vectors: Vectors) -> float:
     """Fraction of the weighted power, sum w flux^2, that the vectors explain."""
     residual = flux - weighted_solve(vectors, flux, weight) @ vectors
     return float(1 - np.sum(weight * residual**2) / np.sum(weight * flux**2))
 
 
-def _canonical(vectors: np.ndarray, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same product of coefficients and vectors, with orthonormal vectors in order of power."""
-    ortho, triangle = np.linalg.qr(vectors.T)
-    left, power, right = np.linalg.svd(coefficients @ triangle.T, full_matrices=False)
-    return right @ ortho.T, left * power
-
-
 def rest_frame(
     spectra: Spectra, floor: float = ERROR_FLOOR, coverage: float = COVERAGE
-) -> tuple[Float[np.ndarray, " log"], Float[np.ndarray, "gal log"], Float[np.ndarray, "gal log"]]:
+) -> tuple[Float[np.ndarray, " log"], Rows, Rows]:
     """Rest-frame spectra and their weights on the common SDSS grid.
 
     floor: fractional error added in quadrature; coverage: minimum fraction of the spectra that must reach a pixel.
@@ -94,9 +87,7 @@ def rest_frame(
     return loglam[keep], np.where(known, rest, 0.0)[:, keep], weight[:, keep]
 
 
-def of_spectra(
-    spectra: Spectra, components: int, progress: Callable[[Iterable], Iterable] = iter
-) -> tuple[Eigenspectra, float]:
+def of_spectra(spectra: Spectra, components: int, progress: Progress = iter) -> tuple[Eigenspectra, float]:
     """Eigenspectra of a sample, and the fraction of its weighted power that they explain."""
     loglam, flux, weight = rest_frame(spectra)
     vectors = empca(flux, weight, components, progress=progress)

@@ -5,7 +5,7 @@ of a redshift is the reduction of chi2 from the first fit to the second (its gai
 neither fit, so that a redshift cannot win through pixels that its templates do not reach.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from sanspec import store
 from sanspec.errors import SanspecError
 from sanspec.spectra.grid import LOGLAM_STEP, WAVE
 
+Progress = Callable[[Iterable], Iterable]  # wraps a loop in a progress bar
 # Added to the unit diagonal of the normal matrix, so that a vector without a covered pixel gets the coefficient 0
 RIDGE = 1e-10
 SPARSE = 0.1  # fraction of differing weights below which a sparse matrix of the differences is faster

@@ -3,15 +3,13 @@
 The same scan measures observed and predicted spectra, and uses nothing but the spectrum.
 """
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from sanspec.config import Redshift
 from sanspec.errors import Warn
-from sanspec.redshift.eigenfit import Eigenspectra, Fitter, Weight
+from sanspec.redshift.eigenfit import Eigenspectra, Fitter, Progress, Weight
 from sanspec.spectra.grid import WAVE
 
 REFINEMENTS = 4  # halvings of the trial step about a maximum
@@ -28,7 +26,7 @@ def measure_redshifts(
     settings: Redshift,
     wave: Float[np.ndarray, " pix"] = WAVE,
     inflation: float | Float[np.ndarray, " gal"] = 1.0,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = iter,
 ) -> pd.DataFrame:
     """Redshift of every spectrum from the spectrum alone.
 
@@ -43,8 +41,11 @@ def measure_redshifts(
     rows = np.full((len(flux), 4), np.nan)
     if len(usable):
         fitter, trials = Fitter(eigenspectra, settings.polynomials, wave), trial_shifts(settings)
-        weighted = np.where(weight[usable] > 0, flux[usable], 0.0) * weight[usable]
-        rows[usable] = _maxima(fitter, weighted, weight[usable], trials, progress)
+        weight = weight[usable]
+        weighted, together = np.where(weight > 0, flux[usable], 0.0) * weight, Weight(weight)
+        gains = np.stack([fitter.gains(shift, weighted, together) for shift in progress(trials)], axis=1)
+        singles = ((weighted[i : i + 1], Weight(weight[i : i + 1])) for i in range(len(weight)))
+        rows[usable] = [_best(fitter, *single, trials, gains[i]) for i, single in enumerate(singles)]
     found = pd.DataFrame(rows, columns=["shift", "shift_err", "gain", "delta_chi2"])
     return _judge(found, settings, inflation)
 
@@ -54,20 +55,6 @@ def trial_shifts(settings: Redshift) -> Float[np.ndarray, " trial"]:
     step = settings.step * np.log(10.0)
     low, high = np.log1p(settings.z_min) - 2 * step, np.log1p(settings.z_max) + 2 * step
     return low + step * np.arange(int(np.ceil((high - low) / step)) + 1)
-
-
-def _maxima(
-    fitter: Fitter,
-    weighted: np.ndarray,
-    weight: np.ndarray,
-    trials: np.ndarray,
-    progress: Callable[[Iterable], Iterable],
-) -> list[tuple[float, float, float, float]]:
-    """Best ln(1+z), its error, its gain and the lead over the next redshift, of every spectrum."""
-    together = Weight(weight)
-    gains = np.stack([fitter.gains(shift, weighted, together) for shift in progress(trials)], axis=1)
-    singles = ((weighted[i : i + 1], Weight(weight[i : i + 1])) for i in range(len(weight)))
-    return [_best(fitter, *single, trials, gains[i]) for i, single in enumerate(singles)]
 
 
 def _best(

@@ -9,6 +9,9 @@ import numba
 import numpy as np
 from jaxtyping import Bool, Float
 
+Rows = Float[np.ndarray, "gal pix"]
+Pixels = Float[np.ndarray, " pix"]
+
 WAVE = np.arange(4000.0, 8500.0)  # the product grid: 4500 pixel centres [Angstrom]
 COARSE_BLOCK = 8  # pixels averaged into each of the 563 coarse ones (Doorenbos et al. 2024, appendix A)
 LOGLAM_STEP = 1e-4  # pixel of SDSS spectra [dex]
@@ -19,13 +22,13 @@ WAVE.setflags(write=False)
 # ------------------------------------------------------------------------------------------------------ grids
 
 
-def bin_edges(wave: Float[np.ndarray, " pix"]) -> Float[np.ndarray, " pix+1"]:
+def bin_edges(wave: Pixels) -> Float[np.ndarray, " pix+1"]:
     """Edges of the bins centred on `wave` [Angstrom]: half way between neighbours, end bins symmetric."""
     inner = 0.5 * (wave[1:] + wave[:-1])
     return np.concatenate([[2 * wave[0] - inner[0]], inner, [2 * wave[-1] - inner[-1]]])
 
 
-def loglam_index(loglam: Float[np.ndarray, " pix"]) -> np.ndarray:
+def loglam_index(loglam: Pixels) -> np.ndarray:
     """Position on the common SDSS grid, round(1e4 loglam), int64; exact in spite of float32 rounding."""
     return np.rint(np.asarray(loglam, dtype=np.float64) / LOGLAM_STEP).astype(np.int64)
 
@@ -35,13 +38,13 @@ def loglam_edges(first: int, pixels: int) -> Float[np.ndarray, " {pixels}+1"]:
     return 10.0 ** (LOGLAM_STEP * (np.arange(first, first + pixels + 1) - 0.5))
 
 
-def coarse_wave(wave: Float[np.ndarray, " pix"] = WAVE) -> Float[np.ndarray, " coarse"]:
+def coarse_wave(wave: Pixels = WAVE) -> Float[np.ndarray, " coarse"]:
     """Centres [Angstrom] of the coarse pixels: 563 for the product grid, the last made of 4 pixels."""
     return np.add.reduceat(wave, _blocks(len(wave))) / _block_sizes(len(wave))
 
 
 def coarse(
-    log_flux: Float[np.ndarray, "gal pix"], mask: Bool[np.ndarray, "gal pix"]
+    log_flux: Rows, mask: Bool[np.ndarray, "gal pix"]
 ) -> tuple[Float[np.ndarray, "gal coarse"], Bool[np.ndarray, "gal coarse"]]:
     """Coarse log spectra: mean over the valid pixels of each block of 8 (Doorenbos et al. 2024, appendix A).
 
@@ -85,10 +88,7 @@ def rebin(
 
 
 def rest_frame(
-    flux: Float[np.ndarray, "gal pix"],
-    z: Float[np.ndarray, " gal"],
-    rest_wave: Float[np.ndarray, " rest"],
-    wave: Float[np.ndarray, " pix"] = WAVE,
+    flux: Rows, z: Float[np.ndarray, " gal"], rest_wave: Float[np.ndarray, " rest"], wave: Pixels = WAVE
 ) -> Float[np.ndarray, "gal rest"]:
     """Spectra moved to the rest frame and rebinned onto `rest_wave`, each by its own redshift.
 
@@ -106,11 +106,7 @@ def rest_frame(
 
 
 def to_loglam(
-    flux: Float[np.ndarray, "gal pix"],
-    first: int,
-    pixels: int,
-    z: Float[np.ndarray, " gal"] | None = None,
-    wave: Float[np.ndarray, " pix"] = WAVE,
+    flux: Rows, first: int, pixels: int, z: Float[np.ndarray, " gal"] | None = None, wave: Pixels = WAVE
 ) -> Float[np.ndarray, "gal log"]:
     """Spectra on the common 1e-4 dex grid, `pixels` of it from `first`; in the rest frame if `z` is given.
 

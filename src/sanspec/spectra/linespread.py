@@ -54,7 +54,7 @@ def rebinning_beat(first: int, pixels: int) -> Float[np.ndarray, " native"]:
 
     The two grids beat against each other, and so does the mean square distance from the centre of a native pixel to
     the bins that its flux falls into; here it is averaged over the width of a line. A blur of about one pixel removes
-    the beat (`blur_damping`).
+    the beat.
     """
     wave, edges = native_wave(first, pixels), grid.loglam_edges(first, pixels)
     bins = grid.bin_edges(grid.WAVE)
@@ -68,13 +68,6 @@ def rebinning_beat(first: int, pixels: int) -> Float[np.ndarray, " native"]:
     inside = share > 0.99 * np.diff(edges)
     moment = np.interp(wave, wave[inside], square[inside] / share[inside])
     return gaussian_filter1d(moment, _LINE_PIXELS, mode="nearest") - rebinning_variance(first, pixels)
-
-
-def blur_damping(
-    blur: Float[np.ndarray, "*gal pix"], width: Float[np.ndarray, " pix"]
-) -> Float[np.ndarray, "*gal pix"]:
-    """Fraction of the beat that remains after a blur [Angstrom^2], for native pixels of `width` [Angstrom]."""
-    return np.exp(-2 * np.pi**2 * blur / width**2)
 
 
 def kernel_variance(

@@ -11,6 +11,8 @@ from sanspec.physics.constants import FWHM_PER_SIGMA
 from sanspec.spectra import grid, linespread, smoothing
 from sanspec.spectra.native import NativeBlock
 
+Pixels = Float[np.ndarray, "gal pix"]
+
 UNUSABLE = Warn.UNREADABLE | Warn.NO_SIGNAL | Warn.NOT_NORMALISABLE | Warn.BAD_IMAGE  # in no split
 MASKED_TOLERANCE = 0.10  # masked fraction of the pixels above which a spectrum is flagged
 BROAD_TOLERANCE = 0.15  # excess of the native over the target FWHM above which it is flagged
@@ -26,8 +28,8 @@ class SmoothedBlock:
     (gal): median over the native pixels within the grid. warn (gal): Warn bits.
     """
 
-    flux: Float[np.ndarray, "gal pix"]
-    ivar: Float[np.ndarray, "gal pix"]
+    flux: Pixels
+    ivar: Pixels
     correlation: Float[np.ndarray, "gal lag pix"]
     lsf: Float[np.ndarray, "gal coarse"]
     snr: Float[np.ndarray, " gal"]
@@ -44,7 +46,7 @@ class PreparedBlock(SmoothedBlock):
     """
 
     norm: Float[np.ndarray, " gal"]
-    log_flux: Float[np.ndarray, "gal pix"]
+    log_flux: Pixels
     mask: Bool[np.ndarray, "gal pix"]
     coarse_log_flux: Float[np.ndarray, "gal coarse"]
     coarse_mask: Bool[np.ndarray, "gal coarse"]
@@ -118,7 +120,7 @@ def _widths(native: NativeBlock, settings: Prepare) -> tuple[np.ndarray, np.ndar
         added = linespread.at_coarse(blur, first)
         width = linespread.at_coarse(linespread.native_width(first, pixels), first)
         beat = linespread.at_coarse(linespread.rebinning_beat(first, pixels), first)
-        added += beat * linespread.blur_damping(added, width)
+        added += beat * np.exp(-2 * np.pi**2 * added / width**2)  # the part that survives the blur
     else:
         offsets, weights = smoothing.sampled_gaussian(settings.sigma)
         blur, added = np.zeros_like(present), np.sum(weights * offsets**2)
@@ -157,10 +159,7 @@ def _median_snr(native: NativeBlock) -> Float[np.ndarray, " gal"]:
 
 
 def normalisation(
-    flux: Float[np.ndarray, "gal pix"],
-    ivar: Float[np.ndarray, "gal pix"],
-    z: Float[np.ndarray, " gal"],
-    settings: Prepare,
+    flux: Pixels, ivar: Pixels, z: Float[np.ndarray, " gal"], settings: Prepare
 ) -> Float[np.ndarray, " gal"]:
     """Mean flux over the good pixels of the normalisation window (Doorenbos et al. 2024, section 2.2).
 
@@ -174,9 +173,7 @@ def normalisation(
     return np.where((count >= 0.5 * (high - low)[:, 0]) & (mean > 0), mean, np.nan)
 
 
-def fill_gaps(
-    values: Float[np.ndarray, "gal pix"], good: Bool[np.ndarray, "gal pix"]
-) -> Float[np.ndarray, "gal pix"]:
+def fill_gaps(values: Pixels, good: Bool[np.ndarray, "gal pix"]) -> Pixels:
     """`values` where `good`, else interpolated linearly, constant at the ends; NaN for rows without a good pixel."""
     result = np.array(values, dtype=np.float64)
     pixel = np.arange(values.shape[1])

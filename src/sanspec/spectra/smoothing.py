@@ -24,6 +24,9 @@ from scipy.stats import norm
 
 from sanspec.spectra import grid
 
+Native = Float[np.ndarray, "gal native"]
+Pixels = Float[np.ndarray, "gal pix"]
+
 LEAST_CORRELATION = 0.01  # noise correlation below which a lag is dropped
 _TAIL = 5.0  # reach of a Gaussian in standard deviations: 6e-7 of its weight lies beyond
 _TABLE_STEP = 1 / 512  # of the tabulated blurred edge [standard deviations]
@@ -174,18 +177,8 @@ def _above(edge, variance, wave_edges, table, part):
 
 
 def resample(
-    flux: Float[np.ndarray, "gal native"],
-    ivar: Float[np.ndarray, "gal native"],
-    blur: Float[np.ndarray, "gal native"],
-    operator: Operator,
-    lags: int,
-    threads: int | None = None,
-) -> tuple[
-    Float[np.ndarray, "gal pix"],
-    Float[np.ndarray, "gal pix"],
-    Float[np.ndarray, "gal lag pix"],
-    Float[np.ndarray, "gal pix"],
-]:
+    flux: Native, ivar: Native, blur: Native, operator: Operator, lags: int, threads: int | None = None
+) -> tuple[Pixels, Pixels, Float[np.ndarray, "gal lag pix"], Pixels]:
     """Spectra smoothed and resampled onto the product grid, with the covariance of their noise.
 
     flux: any unit, finite; ivar: 0 = bad; blur: variance of the Gaussian of each pixel [Angstrom^2] (`blurred` only).

@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float, UInt32, UInt64
 
 from sanspec.spectra import grid
 
+PerGalaxy = Float[np.ndarray, " gal"]
+
 _AXES = {"flux": "gal pix", "ivar": "gal pix", "correlation": "gal lag pix", "lsf": "gal pix"}
 
 
@@ -25,12 +27,12 @@ class Spectra:
 
     kind: str
     specobjid: UInt64[np.ndarray, " gal"]
-    z: Float[np.ndarray, " gal"]
+    z: PerGalaxy
     flux: Float[np.ndarray, "gal pix"]
     ivar: Float[np.ndarray, "gal pix"]
     correlation: Float[np.ndarray, "gal lag pix"]
     lsf: Float[np.ndarray, "gal pix"]
-    norm: Float[np.ndarray, " gal"]
+    norm: PerGalaxy
     warn: UInt32[np.ndarray, " gal"]
 
     def __post_init__(self) -> None:
@@ -64,7 +66,7 @@ class Spectra:
         ivar = np.where(np.isfinite(self.flux), level[:, None], 0.0)
         return replace(self, ivar=ivar, correlation=observed.correlation)
 
-    def noise_inflation(self) -> Float[np.ndarray, " gal"]:
+    def noise_inflation(self) -> PerGalaxy:
         """Factor by which noise correlation multiplies the variance of a smooth sum over pixels.
 
         Median of 1 + 2 sum(correlation) over the pixels with a known variance; 1 for a spectrum without any.
@@ -76,16 +78,13 @@ class Spectra:
         """Flux at rest-frame wavelengths, as `grid.rest_frame` rebins it."""
         return grid.rest_frame(self.flux, self.z, rest_wave)
 
-    def at_redshift(self, z: Float[np.ndarray, " gal"]) -> Float[np.ndarray, "gal pix"]:
+    def at_redshift(self, z: PerGalaxy) -> Float[np.ndarray, "gal pix"]:
         """Flux moved to other redshifts, on grid.WAVE; NaN out of range and where the own redshift is unknown."""
         return shifted(self.flux, grid.WAVE, self.z, z)
 
 
 def shifted(
-    flux: Float[np.ndarray, "gal old"],
-    wave: Float[np.ndarray, " old"],
-    z: Float[np.ndarray, " gal"],
-    z_new: Float[np.ndarray, " gal"],
+    flux: Float[np.ndarray, "gal old"], wave: Float[np.ndarray, " old"], z: PerGalaxy, z_new: PerGalaxy
 ) -> Float[np.ndarray, "gal pix"]:
     """Spectra on `wave` at redshift `z`, moved to `z_new` and rebinned onto grid.WAVE.
 

@@ -50,8 +50,10 @@ def _generate(args, settings: config.Config, device: str) -> None:
     drawn = predict.drawn(
         args.nets, settings, sky["wave"], ids, images, np.flatnonzero(good), device, args.threads
     )
+    paths = {name: args.nets / f"{name}.safetensors" for name in CASCADE}
+    digests = {name: store.digest(path) for name, path in paths.items() if path.exists()}
     header = store.provenance(
-        "generate", settings.generate.model_dump(mode="json"), split=args.split, nets=_digests(args.nets)
+        "generate", settings.generate.model_dump(mode="json"), split=args.split, nets=digests
     )
     with store.create(args.out, header) as file:
         predictions.open_products(file, ids, sky, settings.generate, ~good * np.uint32(Warn.NOT_GENERATED))
@@ -73,9 +75,3 @@ def _read(args) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
         sky = {name: spectra[name][:] for name in ("wave", "coarse_wave", "lsf_median")}
         ids, images = spectra["specobjid"][:][rows], samples.take(pictures["images"], rows)
     return sky, ids, images
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    """Checksums of the networks used."""
-    paths = {name: folder / f"{name}.safetensors" for name in CASCADE}
-    return {name: store.digest(path) for name, path in paths.items() if path.exists()}

@@ -39,13 +39,11 @@ def run(args: argparse.Namespace) -> None:
     made = store.provenance("ppxf", settings.model_dump(mode="json", exclude={"firefly", "shards"}))
     about = {"code": f"ppxf {version('ppxf')}", "errors": ERRORS}
     about |= {"library": library.name, "imf": library.imf, "limits": library.limits()}
-    shards.fit_shard(
-        args,
-        "ppxf",
-        lambda spectrum, with_draws: fit(spectrum, library, settings, with_draws),
-        settings,
-        made | about,
-    )
+
+    def fit_one(spectrum: Spectrum, with_draws: bool) -> tuple:
+        return fit(spectrum, library, settings, with_draws)
+
+    shards.fit_shard(args, "ppxf", fit_one, settings, made | about)
 
 
 def regular(library: Library, settings: config.Stellar) -> Library:

@@ -1,7 +1,6 @@
-"""Fit a quick stellar continuum, for emission lines of spectra without a population fit."""
+"""Fit a quick stellar continuum to spectra without a population fit, with --predicted to predicted ones as well."""
 
 import logging
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -18,25 +17,13 @@ from sanspec.stellar.library import open_library
 
 log = logging.getLogger(__name__)
 
-FILES = options.files(
-    "config spectra templates", out="continua to write (.h5), in the layout of fitted spectra"
-)
+FILES = options.files("config spectra templates", out="continua to write, as fitted spectra (.h5)")
 
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    parser.add_argument(
-        "--split", choices=samples.SPLITS, default="train", help="split of the observed spectra"
-    )
-    parser.add_argument(
-        "--predicted",
-        type=Path,
-        metavar="FILE",
-        help="generated/predicted.h5: fit the predicted spectra as well",
-    )
-    parser.add_argument(
-        "--redshifts", type=Path, metavar="FILE", help="tables/redshift.ecsv, with --predicted"
-    )
+    parser.add_argument("--split", choices=samples.SPLITS, default="train", help="split of the spectra")
+    options.add(parser, options.files("predicted redshifts"), required=False)
 
 
 def run(args) -> None:

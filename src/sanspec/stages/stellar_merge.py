@@ -16,9 +16,8 @@ FILES = options.files(out="table to write", models_out="fitted spectra to write 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
     for name in ("tables", "models"):
-        parser.add_argument(
-            f"--{name}", type=Path, nargs="+", required=True, metavar="FILE", help=f"{name} of the shards"
-        )
+        about = f"{name} of the shards"
+        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, metavar="FILE", help=about)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -9,6 +9,8 @@ from scipy.special import ndtr
 from sanspec.physics.air import vac_to_air
 from sanspec.physics.constants import FWHM_PER_SIGMA
 
+Pixels = Float[np.ndarray, " pix"]
+
 SIDES = 15.0, 60.0  # Angstrom from a line's centre: range of the sidebands that hold its continuum
 NEAR = 8.0  # Angstrom: a line is fitted when a good pixel is this close, so that its wings are not left to the stars
 
@@ -29,9 +31,7 @@ class TiedLines:
         centres = vac_to_air(np.array([wave for _, wave, _ in self.lines]))
         return bool((np.abs(wave_air[:, None] - centres) < NEAR).any())
 
-    def template(
-        self, edges: Float[np.ndarray, " edge"], fwhm: Float[np.ndarray, " pix"]
-    ) -> Float[np.ndarray, " pix"]:
+    def template(self, edges: Float[np.ndarray, " edge"], fwhm: Pixels) -> Pixels:
         """Mean flux density over each bin of the lines, of which `name` has unit flux (1 Angstrom times 1).
 
         edges: rest frame, air [Angstrom]. fwhm: line-spread function there [Angstrom], the only width of the lines.
@@ -44,7 +44,7 @@ class TiedLines:
             total += ratio * np.diff(ndtr((edges - centre) / sigma)) / np.diff(edges)
         return total
 
-    def fluxes(self, weight: float, curve: Float[np.ndarray, " pix"], wave_air: np.ndarray) -> dict:
+    def fluxes(self, weight: float, curve: Pixels, wave_air: np.ndarray) -> dict:
         """Flux of every line, in the unit of the spectrum times Angstrom, attenuated by the gas's `curve`."""
         return {
             name: weight * ratio * float(np.interp(vac_to_air(np.array(wave)), wave_air, curve))
@@ -81,7 +81,7 @@ GROUPS = (
 COMPONENTS = ("balmer", "forbidden")
 
 
-def continuum(wave_air: Float[np.ndarray, " pix"], stars: Float[np.ndarray, " pix"], at: float) -> float:
+def continuum(wave_air: Pixels, stars: Pixels, at: float) -> float:
     """Level of the starlight around a line: the median within `SIDES`; NaN where there is no pixel."""
     away = np.abs(wave_air - at)
     sidebands = stars[(away > SIDES[0]) & (away < SIDES[1])]

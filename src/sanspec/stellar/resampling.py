@@ -8,6 +8,9 @@ from jaxtyping import Float
 from sanspec.stellar.results import KINDS
 from sanspec.stellar.spectra import Spectrum
 
+Edges = Float[np.ndarray, " edge"]
+Pixels = Float[np.ndarray, " pix"]
+
 
 def chosen(ids: Sequence[int], count: int | None, seed: int) -> set[int]:
     """`count` objects chosen at random (None: all), the same however the sample is split into shards."""
@@ -19,22 +22,15 @@ def chosen(ids: Sequence[int], count: int | None, seed: int) -> set[int]:
 
 
 def random_signs(
-    spectrum: Spectrum,
-    seed: int,
-    edges: Float[np.ndarray, " edge"],
-    length: Float[np.ndarray, " pix"],
-    kind: str,
-    draws: int,
-) -> Iterator[Float[np.ndarray, " pix"]]:
+    spectrum: Spectrum, seed: int, edges: Edges, length: Pixels, kind: str, draws: int
+) -> Iterator[Pixels]:
     """`signs` of the residuals for each draw; draw b depends on (seed, specobjid, kind of spectrum, b) alone."""
     for draw in range(draws):
         key = [seed, spectrum.specobjid, KINDS.index(spectrum.kind), draw]
         yield signs(edges, length, kind, np.random.default_rng(key))
 
 
-def signs(
-    edges: Float[np.ndarray, " edge"], length: Float[np.ndarray, " pix"], kind: str, rng: np.random.Generator
-) -> Float[np.ndarray, " pix"]:
+def signs(edges: Edges, length: Pixels, kind: str, rng: np.random.Generator) -> Pixels:
     """Random +-1 (Davidson & Flachaire 2008): `independent` in each pixel, or equal within a `block` of one `length`.
 
     Prepared spectra are smoothed and resampled, so that their noise is correlated over one FWHM of the line-spread

@@ -23,6 +23,8 @@ from sanspec.products.members import Members
 from sanspec.spectra import grid
 from sanspec.spectra.spectra import Spectra, near_lines
 
+Pixels = Float[np.ndarray, " pix"]
+
 FLUX_UNIT = 1e-17  # erg/s/cm2/Angstrom
 SKY_WIDTH = 8.0  # half width masked around a night-sky line [Angstrom, observed]
 LEAST_PIXELS = 300  # good pixels below which a spectrum is not fitted
@@ -51,14 +53,14 @@ class Spectrum:
     specobjid: int
     kind: str
     z: float
-    wave: Float[np.ndarray, " pix"]
-    flux: Float[np.ndarray, " pix"]
-    noise: Float[np.ndarray, " pix"]
+    wave: Pixels
+    flux: Pixels
+    noise: Pixels
     mask: Bool[np.ndarray, " pix"]
-    fwhm: Float[np.ndarray, " pix"]
+    fwhm: Pixels
     norm: float = np.nan
     warn: int = 0
-    foreground: Float[np.ndarray, " pix"] | None = None
+    foreground: Pixels | None = None
 
 
 def pairs(members: Members, settings: Stellar, shard: tuple[int, int] = (0, 1)) -> Iterator[Spectrum]:
@@ -81,13 +83,7 @@ def pairs(members: Members, settings: Stellar, shard: tuple[int, int] = (0, 1)) 
 
 
 def _one(
-    spectra: Spectra,
-    row: int,
-    z: float,
-    noise: Float[np.ndarray, " pix"],
-    mask: Bool[np.ndarray, " pix"],
-    a_r: float,
-    warn: int,
+    spectra: Spectra, row: int, z: float, noise: Pixels, mask: Bool[np.ndarray, " pix"], a_r: float, warn: int
 ) -> Spectrum:
     """One of the spectra, corrected for `a_r` magnitudes of Milky Way dust."""
     passed = milky_way_transmission(grid.WAVE, a_r)
@@ -96,7 +92,7 @@ def _one(
     return Spectrum(*about, *light, float(spectra.norm[row]), int(warn), passed)
 
 
-def pair_noise(ivar: Float[np.ndarray, " pix"], noise: str) -> Float[np.ndarray, " pix"]:
+def pair_noise(ivar: Pixels, noise: str) -> Pixels:
     """The 1 sigma error of both members of a pair from the `ivar` of the observed one; NaN where no pixel is good.
 
     noise: `constant`, the median error everywhere; or `observed`, the median error only where `ivar` is 0.

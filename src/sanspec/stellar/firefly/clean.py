@@ -19,6 +19,8 @@ from sanspec.stellar.firefly import filtered, populations
 from sanspec.stellar.firefly.match import Fitted, Matched
 from sanspec.stellar.spectra import Unfit, solar_luminosity
 
+Pixels = Float[np.ndarray, " used"]
+
 # Factors on the fits' own spreads, so that 68 % of mocks lie within the stated errors: of the spread of the solutions,
 # of the change by one error of E(B-V), and the minimum error in the unit of the quantity. Found on 400 mixtures of one
 # to three M11-MILES populations with S/N 5-50 (seeds 1000-1399 of benchmarks/firefly_mocks.py), half of them with noise
@@ -49,7 +51,7 @@ class CleanFit:
         self.wave = matched.wave[matched.used]
         self.curve = CURVES[settings.curve](self.wave)
 
-    def solve(self, draw: Float[np.ndarray, " used"] | None = None) -> Fitted:
+    def solve(self, draw: Pixels | None = None) -> Fitted:
         """Dust, then populations, of the spectrum, or of a bootstrap draw of it, which gets no errors.
 
         The errors of the populations hold the spread of the solutions and the effect of the error of the dust. Raises
@@ -74,9 +76,7 @@ class CleanFit:
             errors |= {name: stated_error(name, spread, change) for name, spread, change in changes}
         return Fitted(values, errors, means.model * level, means.shares, means.chi2)
 
-    def attenuation(
-        self, flux: Float[np.ndarray, " used"], error: Float[np.ndarray, " used"]
-    ) -> filtered.Attenuation:
+    def attenuation(self, flux: Pixels, error: Pixels) -> filtered.Attenuation:
         """The attenuation that multiplies the models: smoothed, or that of the named curve; flux of median 1."""
         found = filtered.find_attenuation(
             self.wave, flux, error, self.shapes, self.slow, self.curve, self.settings.ebv_max
@@ -87,9 +87,9 @@ class CleanFit:
 
     def means(
         self,
-        flux: Float[np.ndarray, " used"],
-        error: Float[np.ndarray, " used"],
-        relative: Float[np.ndarray, " used"],
+        flux: Pixels,
+        error: Pixels,
+        relative: Pixels,
         keep: Bool[np.ndarray, " used"],
         mass: Float[np.ndarray, " ssp"],
     ) -> populations.Means:

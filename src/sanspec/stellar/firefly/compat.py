@@ -22,6 +22,9 @@ from sanspec.stellar.firefly.profile import Interval, profile
 from sanspec.stellar.library import Library
 from sanspec.stellar.spectra import FLUX_UNIT, Unfit
 
+Pixels = Float[np.ndarray, " pix"]
+Models = Float[np.ndarray, "ssp pix"]
+
 FWHM = 2.55  # resolution of M11-MILES in the released code [Angstrom]
 RESOLUTION = 2000.0  # resolving power of every instrument
 METALS = {-1.30: -1.35}  # [Z/H] in the templates' files: [Z/H] that the released code assumes for it
@@ -39,10 +42,10 @@ class Downgraded:
     """
 
     z: float
-    wave: Float[np.ndarray, " pix"]
-    flux: Float[np.ndarray, " pix"]
-    error: Float[np.ndarray, " pix"]
-    models: Float[np.ndarray, "ssp pix"]
+    wave: Pixels
+    flux: Pixels
+    error: Pixels
+    models: Models
     age: Float[np.ndarray, " ssp"]
     metal: Float[np.ndarray, " ssp"]
 
@@ -61,7 +64,7 @@ class Released:
     solutions: int
     solutions_filtered: int
     shares: Float[np.ndarray, " ssp"]
-    model: Float[np.ndarray, " pix"]
+    model: Pixels
 
 
 class CompatFit:
@@ -124,13 +127,7 @@ def solve(downgraded: Downgraded, settings: Firefly) -> Released:
 
 
 def downgrade(
-    wave: Float[np.ndarray, " pix"],
-    flux: Float[np.ndarray, " pix"],
-    error: Float[np.ndarray, " pix"],
-    z: float,
-    vdisp: float,
-    library: Library,
-    line_mask: float,
+    wave: Pixels, flux: Pixels, error: Pixels, z: float, vdisp: float, library: Library, line_mask: float
 ) -> Downgraded:
     """Pixels in use, and the populations on them, by trapezoids between the midpoints of neighbours.
 
@@ -201,9 +198,7 @@ def rebin(
     return np.diff(area[:, place] + 0.5 * (start + end) * into, axis=1) / np.diff(edges)
 
 
-def normalisation(
-    flux: Float[np.ndarray, " pix"], models: Float[np.ndarray, "ssp pix"]
-) -> Float[np.ndarray, " ssp"]:
+def normalisation(flux: Pixels, models: Models) -> Float[np.ndarray, " ssp"]:
     """Factor that gives each model the median of the flux: solar masses, in the unit of the flux."""
     return np.median(flux) / np.median(models, axis=1)
 
@@ -232,9 +227,7 @@ def high_pass(spectra: Float[np.ndarray, "*spec pix"]) -> Float[np.ndarray, "*sp
     return (1.0 + (fast - middle) / slow) * middle
 
 
-def find_attenuation(
-    downgraded: Downgraded, models: Float[np.ndarray, "ssp pix"]
-) -> tuple[Float[np.ndarray, " pix"], tree.Tree]:
+def find_attenuation(downgraded: Downgraded, models: Models) -> tuple[Pixels, tree.Tree]:
     """Attenuation over its median, from the best fit of the filtered spectra; and the tree of that fit."""
     flux = high_pass(downgraded.flux)
     filtered = high_pass(models)
@@ -248,9 +241,7 @@ def find_attenuation(
     return kernels.running_median(downgraded.wave, fine / np.median(fine), kernels.SMOOTHING), found
 
 
-def best_ebv(
-    attenuation: Float[np.ndarray, " pix"], curve: Float[np.ndarray, " pix"], ebv_max: float
-) -> float:
+def best_ebv(attenuation: Pixels, curve: Pixels, ebv_max: float) -> float:
     """E(B-V) [mag] of the curve nearest to an attenuation among 200 from 0 to ebv_max.
 
     Both are relative to their median. As in the released code: the minimum of the sum of squares of the squared

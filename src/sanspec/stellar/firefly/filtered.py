@@ -10,6 +10,10 @@ from scipy.optimize import minimize_scalar
 from sanspec.physics.dust import transmission
 from sanspec.stellar.firefly import kernels, tree
 
+Pixels = Float[np.ndarray, " pix"]
+Spectra = Float[np.ndarray, "*spec pix"]
+Models = Float[np.ndarray, "ssp pix"]
+
 MODES = 40  # cosine modes (half waves) that count as slow; the filter closes over as many more
 CHILDREN = 1000  # combinations kept at most in one iteration of the filtered fit
 NODES = 60  # pixels at which the slow parts of solutions are compared
@@ -27,11 +31,11 @@ class Attenuation:
 
     ebv: float
     spread: float
-    relative: Float[np.ndarray, " pix"]
+    relative: Pixels
     keep: Bool[np.ndarray, " pix"]
 
 
-def slow_part(spectra: Float[np.ndarray, "*spec pix"]) -> Float[np.ndarray, "*spec pix"]:
+def slow_part(spectra: Spectra) -> Spectra:
     """The first cosine modes of spectra, mirrored at either end so that nothing wraps around."""
     modes = dct(spectra, axis=-1, norm="ortho")
     number = np.arange(spectra.shape[-1])
@@ -39,13 +43,7 @@ def slow_part(spectra: Float[np.ndarray, "*spec pix"]) -> Float[np.ndarray, "*sp
 
 
 def find_attenuation(
-    wave: Float[np.ndarray, " pix"],
-    flux: Float[np.ndarray, " pix"],
-    error: Float[np.ndarray, " pix"],
-    models: Float[np.ndarray, "ssp pix"],
-    slow: Float[np.ndarray, "ssp pix"],
-    curve: Float[np.ndarray, " pix"],
-    ebv_max: float,
+    wave: Pixels, flux: Pixels, error: Pixels, models: Models, slow: Models, curve: Pixels, ebv_max: float
 ) -> Attenuation:
     """Attenuation by high-pass filtering (Wilkinson et al. 2015, 2017).
 
@@ -78,9 +76,7 @@ def find_attenuation(
     return Attenuation(nearest_ebv(relative, curve, ebv_max), spread, relative, keep)
 
 
-def nearest_ebv(
-    attenuation: Float[np.ndarray, " pix"], curve: Float[np.ndarray, " pix"], ebv_max: float
-) -> float:
+def nearest_ebv(attenuation: Pixels, curve: Pixels, ebv_max: float) -> float:
     """E(B-V) [mag], 0 to ebv_max, of the curve nearest to an attenuation in the mean absolute difference.
 
     Both are relative to their median. Unlike `compat.best_ebv` it is not bound to a grid, nor drawn by outliers.
@@ -94,7 +90,7 @@ def nearest_ebv(
     return float(minimize_scalar(apart, bounds=(0.0, ebv_max), method="bounded", options={"xatol": 1e-4}).x)
 
 
-def noise_scale(residual: Float[np.ndarray, " pix"]) -> float:
+def noise_scale(residual: Pixels) -> float:
     """The divisor that turns chi2 into a likelihood: mean chi2 per pixel times the number of correlated pixels.
 
     residual: of the best fit, over the errors. The number is 1 + 2 times the sum of the autocorrelation over 15

@@ -7,6 +7,11 @@ from jaxtyping import Bool, Float, Int
 
 from sanspec.stellar.firefly import kernels
 
+Residuals = Float[np.ndarray, "ssp pix"]
+Weights = Float[np.ndarray, "fit ssp"]
+Gram = Float[np.ndarray, "ssp ssp"]
+Mixes = Float[np.ndarray, "best fit fraction"]
+
 FRACTIONS = np.array([1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0])  # q of every mix (w + q v) / (1 + q)
 ITERATIONS = 10  # populations added to a combination, one per iteration
 CHILDREN = 10_000  # combinations kept at most in one iteration
@@ -22,11 +27,11 @@ class Tree:
     in `FRACTIONS`.
     """
 
-    weights: Float[np.ndarray, "fit ssp"]
+    weights: Weights
     chi2: Float[np.ndarray, " fit"]
     born: Int[np.ndarray, " fit"]
     top: Int[np.ndarray, " best"]
-    mixed: Float[np.ndarray, "best fit fraction"]
+    mixed: Mixes
 
     @property
     def count(self) -> int:
@@ -47,9 +52,7 @@ class Tree:
         return (self.weights[self.top[i]] + q * self.weights[j]) / (1.0 + q)
 
 
-def grow(
-    scaled: Float[np.ndarray, "ssp pix"], iterations: int = ITERATIONS, children: int = CHILDREN
-) -> Tree:
+def grow(scaled: Residuals, iterations: int = ITERATIONS, children: int = CHILDREN) -> Tree:
     """The tree as the released FIREFLY grows it (Wilkinson et al. 2017).
 
     scaled: residuals of the single populations in units of their error; those of a combination are their mean by
@@ -67,9 +70,7 @@ def grow(
     return Tree(weights, chi2, born, top, mixed)
 
 
-def _mix_seed(
-    scaled: Float[np.ndarray, "ssp pix"], weights: Float[np.ndarray, "fit ssp"], top: Int[np.ndarray, " best"]
-) -> Float[np.ndarray, "best fit fraction"]:
+def _mix_seed(scaled: Residuals, weights: Weights, top: Int[np.ndarray, " best"]) -> Mixes:
     """chi2 of the mixes of top[0], a seed, and of those after it.
 
     A mix of two seeds gets a clip of its own; the released code then keeps the clip of the last such mix for all mixes
@@ -86,9 +87,7 @@ def _mix_seed(
     return mixed
 
 
-def clip_to_best(
-    scaled: Float[np.ndarray, "ssp pix"],
-) -> tuple[Bool[np.ndarray, " pix"], Float[np.ndarray, " ssp"]]:
+def clip_to_best(scaled: Residuals) -> tuple[Bool[np.ndarray, " pix"], Float[np.ndarray, " ssp"]]:
     """Pixels that a 3 sigma clip of the best single population keeps, and chi2 of each after its own clip."""
     low, high, chi2 = kernels.clipped_squares(scaled, kernels.CLIP_SIGMA)
     best = np.argmin(chi2)
@@ -96,7 +95,7 @@ def clip_to_best(
 
 
 def spawn(
-    gram: Float[np.ndarray, "ssp ssp"],
+    gram: Gram,
     chi2: Float[np.ndarray, " ssp"],
     threshold: float,
     iterations: int = ITERATIONS,
@@ -129,12 +128,7 @@ def spawn(
     return weights, chi2, born, products
 
 
-def mix(
-    weights: Float[np.ndarray, "fit ssp"],
-    products: Float[np.ndarray, "fit ssp"],
-    top: Float[np.ndarray, "best ssp"],
-    gram: Float[np.ndarray, "ssp ssp"],
-) -> Float[np.ndarray, "best fit fraction"]:
+def mix(weights: Weights, products: Weights, top: Float[np.ndarray, "best ssp"], gram: Gram) -> Mixes:
     """chi2 (top, fit, fraction) of the mixes of weights `top` with all; products: weights @ gram."""
     squares = np.einsum("fs,fs->f", products, weights)
     own = np.einsum("fs,fs->f", top @ gram, top)
