@@ -86,9 +86,7 @@ def resolve(settings: dict) -> dict[str, Config]:
     runs = {"main": validate(settings)}
     for name, change in overrides.items():
         if not str(name).replace("_", "").isalnum() or name in ("main", "raw"):
-            raise SanspecError(
-                f"config: key 'runs': bad run name {name!r}; letters, digits, _; not main or raw"
-            )
+            raise SanspecError(f"config: bad run name {name!r}; letters, digits and _ only, not main or raw")
         if not isinstance(change or {}, dict):
             raise SanspecError(f"config: run {name!r}: expected a mapping of sections, got {change!r}")
         runs[str(name)] = validate(merge(settings, change or {}), name)

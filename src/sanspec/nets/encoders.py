@@ -37,9 +37,8 @@ class Context(NamedTuple):
 
 def perceptron(features: int, hidden: int, dropout: float, outputs: int) -> nn.Sequential:
     """A perceptron with one hidden layer."""
-    return nn.Sequential(
-        nn.Linear(features, hidden), nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)
-    )
+    first, last = nn.Linear(features, hidden), nn.Linear(hidden, outputs)
+    return nn.Sequential(first, nn.SiLU(), nn.Dropout(dropout), last)
 
 
 def fold(x: Float[Tensor, "gal channel *place"], patch: int) -> Float[Tensor, "gal folded *coarse"]:

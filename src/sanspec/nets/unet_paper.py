@@ -93,18 +93,16 @@ class PaperUNet(nn.Module):
         widths, embedding = settings.widths, 4 * settings.widths[0]
         self.pixels, self.noise = pixels, NoiseEmbedding(embedding, 4 * embedding, embedding // 2)
         before, after = [1 + conditions, *widths[:-1]], [widths[0], *widths[:-1]]
-        levels = range(len(widths))
+        levels, attended = range(len(widths)), settings.attention
         self.down = nn.ModuleList(PaperBlock(before[i], widths[i], widths[i], embedding) for i in levels)
-        self.down_attention = nn.ModuleDict(
-            {str(i): Transformer(widths[i], token) for i in settings.attention}
-        )
+        self.down_attention = nn.ModuleDict({str(i): Transformer(widths[i], token) for i in attended})
         self.coarser = nn.ModuleList(nn.Conv1d(width, width, 3, stride=2) for width in widths)
         most = widths[-1]
         self.middle = nn.ModuleList(PaperBlock(most, most, most, embedding) for _ in range(2))
         self.middle_attention = Transformer(most, token)
         self.finer = nn.ModuleList(nn.ConvTranspose1d(width, width, 4, 2, 1) for width in widths)
         self.up = nn.ModuleList(PaperBlock(2 * widths[i], widths[i], after[i], embedding) for i in levels)
-        self.up_attention = nn.ModuleDict({str(i): Transformer(after[i], token) for i in settings.attention})
+        self.up_attention = nn.ModuleDict({str(i): Transformer(after[i], token) for i in attended})
         self.last = nn.Conv1d(widths[0], 1, 1)
 
     def forward(

@@ -43,9 +43,8 @@ def blocks(count: int, size: int) -> Iterator[slice]:
 def lay_out_spectra(file: h5py.File, table: pd.DataFrame, lags: int) -> None:
     """Empty datasets of spectra.h5 (no correlation where `lags` is 0), its grids and its keys."""
     sizes = {"gal": len(table), "pix": len(grid.WAVE), "coarse": len(grid.coarse_wave()), "lag": lags}
-    for name, (axes, dtype, unit, text) in (
-        _SPECTRA | ({"correlation": _CORRELATION} if lags else {})
-    ).items():
+    datasets = _SPECTRA | ({"correlation": _CORRELATION} if lags else {})
+    for name, (axes, dtype, unit, text) in datasets.items():
         shape = tuple(sizes[axis] for axis in axes.split())
         rows = 4096 if axes == "gal" else _ROWS
         store.put(file, name, None, axes, unit, text, shape=shape, dtype=dtype, rows=rows)
@@ -60,9 +59,8 @@ def lay_out_images(file: h5py.File, table: pd.DataFrame) -> None:
     shape = (len(table), len(cubes.BANDS), cubes.SIDE, cubes.SIDE)
     text = "bands ugriz, 0.396 arcsec a pixel"
     store.put(file, "images", None, "gal band y x", "nmgy", text, shape=shape, dtype="f2", rows=_ROWS)
-    store.put(
-        file, "specobjid", table["specobjid"].to_numpy(), "gal", "", "SDSS specobjid, rows as in spectra.h5"
-    )
+    ids = table["specobjid"].to_numpy()
+    store.put(file, "specobjid", ids, "gal", "", "SDSS specobjid, rows as in spectra.h5")
 
 
 def write_block(file: h5py.File, rows: slice, block: PreparedBlock, correlation: bool) -> None:

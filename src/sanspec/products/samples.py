@@ -27,9 +27,7 @@ def split_rows(file: h5py.File, split: str, limit: int | None = None) -> np.ndar
 def check_images(spectra: h5py.File, images: h5py.File) -> None:
     """Raises SanspecError unless spectra.h5 and images.h5 hold the same objects in the same order."""
     if not np.array_equal(spectra["specobjid"][:], images["specobjid"][:]):
-        raise SanspecError(
-            f"{images.filename} holds other galaxies than {spectra.filename}: both must be of one prepare"
-        )
+        raise SanspecError(f"{images.filename} holds other galaxies than {spectra.filename}: prepare again")
 
 
 def take(dataset: h5py.Dataset, rows: np.ndarray, block: int = 1024) -> np.ndarray:

@@ -66,9 +66,8 @@ def _best(
         return np.nan, np.nan, np.nan, np.nan
     close = [peak for peak in peaks if gains[peak] >= CLOSE * gains[peaks[0]]]
     step = trials[1] - trials[0]
-    found = sorted(
-        (_climb(fitter, weighted, weight, trials[peak], step) for peak in close), key=lambda row: -row[2]
-    )
+    climbed = (_climb(fitter, weighted, weight, trials[peak], step) for peak in close)
+    found = sorted(climbed, key=lambda row: -row[2])
     rivals = [row[2] for row in found[1:]] + [gains[peak] for peak in peaks if peak not in close]
     return *found[0], found[0][2] - max(rivals, default=0.0)
 

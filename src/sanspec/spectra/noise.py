@@ -24,9 +24,8 @@ def covariance_times(vector: Pixels, ivar: Pixels, correlation: Correlation) -> 
     """
     sigma = standard_deviation(ivar)
     scaled = sigma * vector
-    result = np.broadcast_to(
-        scaled, np.broadcast_shapes(scaled.shape, (*correlation.shape[:-2], scaled.shape[-1]))
-    ).copy()
+    shape = np.broadcast_shapes(scaled.shape, (*correlation.shape[:-2], scaled.shape[-1]))
+    result = np.broadcast_to(scaled, shape).copy()
     for lag in range(correlation.shape[-2]):
         step = lag + 1
         near = correlation[..., lag, :-step].astype(np.float64)

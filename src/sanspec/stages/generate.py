@@ -47,14 +47,12 @@ def _generate(args, settings: config.Config, device: str) -> None:
 
     sky, ids, images = _read(args)
     good = np.isfinite(images).all(axis=(1, 2, 3))
-    drawn = predict.drawn(
-        args.nets, settings, sky["wave"], ids, images, np.flatnonzero(good), device, args.threads
-    )
+    rows = np.flatnonzero(good)
+    drawn = predict.drawn(args.nets, settings, sky["wave"], ids, images, rows, device, args.threads)
     paths = {name: args.nets / f"{name}.safetensors" for name in CASCADE}
     digests = {name: store.digest(path) for name, path in paths.items() if path.exists()}
-    header = store.provenance(
-        "generate", settings.generate.model_dump(mode="json"), split=args.split, nets=digests
-    )
+    used = settings.generate.model_dump(mode="json")
+    header = store.provenance("generate", used, split=args.split, nets=digests)
     with store.create(args.out, header) as file:
         predictions.open_products(file, ids, sky, settings.generate, ~good * np.uint32(Warn.NOT_GENERATED))
         for rows, draws in drawn:

@@ -35,11 +35,8 @@ SPECTRA = {  # log spectra that each network takes
     "regressor": ("fine",),
 }
 BLOCK = 4096  # galaxies read at a time
-INDIFFERENT = (
-    "checkpoint",
-    "devices",
-    "compile",
-)  # settings of `train` that change numbers by rounding at most
+# Settings of `train` that change no number beyond rounding
+INDIFFERENT = "checkpoint", "devices", "compile"
 COLUMNS = {"coarse": ("coarse_log_flux", "coarse_mask"), "fine": ("log_flux", "mask")}
 FILES = options.files(
     "config spectra images statistics",
@@ -243,11 +240,7 @@ def _environment(device: str) -> dict:
     import torch
 
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
-    versions = {package: importlib.metadata.version(package) for package in ("torch", "numpy", "safetensors")}
-    place = {
-        "device": device,
-        "device_name": name,
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-    }
-    return {"environment": place | versions, "source": source.digest()}
+    found = {"device": device, "device_name": name, "threads": torch.get_num_threads()}
+    found["python"] = platform.python_version()
+    found |= {package: importlib.metadata.version(package) for package in ("torch", "numpy", "safetensors")}
+    return {"environment": found, "source": source.digest()}

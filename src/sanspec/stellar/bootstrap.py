@@ -60,10 +60,7 @@ def bootstrap(
         linear = Linearised(solution)
         rows = [linear.draw(row) for row in linear.compress(spectra)]
         refits = sum(row is None for row in rows)
-        rows = [
-            refit(solution, settings, galaxy, solver) if row is None else row
-            for row, galaxy in zip(rows, spectra)
-        ]
+        rows = [row or refit(solution, settings, galaxy, solver) for row, galaxy in zip(rows, spectra)]
     names = next((list(row) for row in rows if row), ["vdisp"])
     return BootstrapDraws({name: np.array([row.get(name, np.nan) for row in rows]) for name in names}, refits)
 

@@ -203,9 +203,7 @@ def _read_text(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     ages, starts = np.unique(table[:, 0], return_index=True) if table.shape[1] == 4 else (np.empty(0), None)
     pixels = len(table) // max(len(ages), 1)
     if not len(ages) or len(table) != pixels * len(ages):
-        raise SanspecError(
-            f"templates {path}: cut short: {len(table)} lines, {len(ages)} ages; fetch it again"
-        )
+        raise SanspecError(f"templates {path}: cut short: {len(table)} lines, {len(ages)} ages; fetch again")
     order = np.argsort(starts)
     cube = table.reshape(len(ages), pixels, 4)
     return ages[order], cube[:, 0, 1], cube[0, :, 2], cube[:, :, 3].T
