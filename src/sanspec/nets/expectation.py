@@ -30,8 +30,8 @@ def principal(
 ) -> tuple[Float[Tensor, "component pix"], Float[Tensor, " component"]]:
     """Leading principal components of centred spectra, and the standard deviation along each.
 
-    `components` of them, or fewer if the spectra do not allow as many. Deterministic; torch's generators are left
-    untouched.
+    `components` of them, or fewer if there are fewer spectra or pixels. Deterministic: torch's generators stay as
+    they are.
     """
     count, devices = min(components, *spectra.shape), [spectra.device] if spectra.is_cuda else []
     with torch.random.fork_rng(devices):

@@ -82,7 +82,5 @@ class Regressor(nn.Module):
         ]
         found = torch.cat([self.properties(batch)[:, 0] for batch in batches])
         z = torch.cat([batch.z for batch in batches])
-        return {
-            "mse_log": float(sum(error)) / sum(map(len, batches)),
-            "z_error": float(((found - z) / (1 + z)).abs().median()),
-        }
+        offset = float(((found - z) / (1 + z)).abs().median())
+        return {"mse_log": float(sum(error)) / sum(map(len, batches)), "z_error": offset}

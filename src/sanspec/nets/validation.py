@@ -40,8 +40,8 @@ def scorer(
 ) -> Callable[[nn.Module], dict[str, float]] | None:
     """Function that scores a diffusion network's draws on `train.scored` validation galaxies; None for other networks.
 
-    scores: of draws (gal, draw, pix), truth and mask (gal, pix). A fine network draws given the true coarse spectrum
-    and redshift.
+    scores: of draws (gal, draw, pix), truth and mask (gal, pix). Draws of a fine network are given the true
+    coarse spectrum and redshift.
     """
     count = min(settings.train.scored, len(valid))
     if not (name.startswith("diff") and count):

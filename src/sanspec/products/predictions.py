@@ -1,4 +1,4 @@
-"""Predicted spectra as files: predicted.h5, the table of scores, one FITS file a galaxy."""
+"""Predicted spectra as files: predicted.h5, the table of scores, one FITS file per galaxy."""
 
 import logging
 from pathlib import Path
@@ -97,9 +97,8 @@ def put_draws(
 def scores(file: h5py.File) -> pd.DataFrame:
     """One row per draw and galaxy: stage, draw, parent, score, and whether it was kept (coarse) or chosen (fine)."""
     ids, best = file["specobjid"][:], file["best"][:]
-    coarse, fine, parent, selected = (
-        file[name][:] for name in ("score_coarse", "score_fine", "parent", "selected")
-    )
+    coarse, fine = file["score_coarse"][:], file["score_fine"][:]
+    parent, selected = file["parent"][:], file["selected"][:]
     kept = np.zeros(coarse.shape, bool)
     rows, places = np.nonzero(selected)
     kept[rows, parent[rows, places]] = True
@@ -139,9 +138,6 @@ def _hdus(file: h5py.File, row: int, specobjid: int, wave: np.ndarray) -> fits.H
     primary.header["ORIGIN"] = (f"sanspec {__version__}", "predicted from an image, not observed")
     primary.header["WARN"] = (int(file["warn"][row]), "sanspec.errors.Warn bits")
     others = {name: file[name][row] for name in ("std", "mean", "medoid")} | {"lsf": file["lsf"][:]}
-    images = [
-        fits.ImageHDU(values.astype(np.float32), header=header, name=name.upper())
-        for name, values in others.items()
-    ]
+    images = [fits.ImageHDU(np.float32(others[name]), header=header, name=name.upper()) for name in others]
     images[-1].header["BUNIT"] = ("Angstrom", "FWHM of the line-spread function")
     return fits.HDUList([primary, *images])

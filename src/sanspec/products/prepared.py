@@ -14,7 +14,7 @@ from sanspec.survey import cubes, cutouts
 from sanspec.survey.splits import TRAIN
 
 FLUX_UNIT = "1e-17 erg / (s cm2 Angstrom)"
-_ROWS = 8  # objects to an HDF5 chunk
+_ROWS = 8  # objects per HDF5 chunk
 _COLUMNS = 64  # read at a time for a median over objects
 _SPECTRA = {  # dataset: axes, type, unit, description
     "specobjid": ("gal", "u8", "", "SDSS specobjid, the key"),
@@ -106,8 +106,7 @@ def image_statistics(
 ) -> dict:
     """Softening, mean and standard deviation per band over the training images.
 
-    The softening is the median noise of the sky a pixel [nanomaggies]; mean and std are of asinh(image /
-    softening).
+    softening: median noise of the sky per pixel [nanomaggies]. mean, std: of asinh(image / softening).
     """
     train = split == TRAIN
     softening = np.median(noise[train], axis=0)

@@ -95,10 +95,9 @@ def numbers(found: dict[str, dict]) -> list[Number]:
         "cnn": "baseline: redshift predicted from the image without a spectrum",
         "median": "baseline: median redshift of the training split for all galaxies",
     }
-    result = [
-        Number(name, found["predicted"][name], f"best draw: {text}", paper=paper)
-        for name, (text, paper) in best.items()
-    ]
+    result = []
+    for name, (text, paper) in best.items():
+        result.append(Number(name, found["predicted"][name], f"best draw: {text}", paper=paper))
     for kind, scores in found.items():
         if kind != "predicted":
             name = "median_baseline" if kind == "median" else kind

@@ -78,7 +78,7 @@ def rebin(
 ) -> Float[np.ndarray, "*gal new_edge-1"]:
     """Flux density on other bins, conserving flux by exact bin overlap (Carnall 2017, eq. 1).
 
-    Edges in any unit, both alike. Each value is the mean over the finite part of its bin; NaN where finite
+    Both sets of edges in one unit. Each value is the mean over the finite part of its bin; NaN where finite
     pixels cover less than half of it.
     """
     rows = np.asarray(flux, dtype=np.float64).reshape(-1, np.shape(flux)[-1])

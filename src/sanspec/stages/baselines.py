@@ -54,10 +54,8 @@ def run(args) -> None:
         samples.check_images(spectra, images)
         train, test = samples.split_rows(spectra, "train"), samples.split_rows(spectra, "test")
         ids, stamps = spectra["specobjid"][:][test], samples.take(images["images"], test)
-        found = {
-            name: nearest(name, embed, spectra, images["images"], train, stamps)
-            for name, embed in embeddings.items()
-        }
+        files = spectra, images["images"]
+        found = {name: nearest(name, embed, *files, train, stamps) for name, embed in embeddings.items()}
         mean = mean_spectrum(spectra, train)
     flux, properties = predict.regressed(args.regressor, train_settings, ids, stamps)
     facts = {"train": len(train), "test": len(test), "regressor": weights}
@@ -135,9 +133,9 @@ def write(
     ]
     for name, space in NEIGHBOURS.items():
         made = found[name]
-        whose = f"normalised flux of the training galaxy nearest in {space}"
+        nearest_flux = f"normalised flux of the training galaxy nearest in {space}"
         table += [
-            (f"{name}/flux", made["flux"], "gal pix", "", whose),
+            (f"{name}/flux", made["flux"], "gal pix", "", nearest_flux),
             (f"{name}/z", made["z"], "gal", "", "its redshift"),
             (f"{name}/neighbour", made["neighbour"], "gal", "", "its specobjid"),
             (f"{name}/distance", made["distance"], "gal", "", f"its L2 distance in {space}"),

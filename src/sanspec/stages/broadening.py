@@ -29,17 +29,15 @@ def run(args) -> None:
     tested = correction.held_out({name: one for name, (one, _) in fitted.items()}, wave, flux, fwhm)
     worst = max(result["relative_max"] for result in tested.values())
     if not worst <= WORST:
-        raise SanspecError(
-            f"broadening: coefficients fitted to {args.templates} leave {worst:.1%} error on mixtures not fitted; "
-            f"allowed: {WORST:.0%}; use the E-MILES library of `sanspec templates`"
-        )
+        error = f"leave {worst:.1%} error on mixtures not fitted; allowed: {WORST:.0%}"
+        remedy = "use the E-MILES library of `sanspec templates`"
+        raise SanspecError(f"broadening: coefficients fitted to {args.templates} {error}; {remedy}")
     chosen = {name: one for name, (one, _) in fitted.items()}
     if settings.lick.coefficients is not None:
         chosen |= correction.read_published(settings.lick.coefficients)
+    number = Number("vdisp_correction_worst", worst, WORST_ERROR, paper="usually < 0.05 (section 4.2)")
     about = {
-        **record(
-            [Number("vdisp_correction_worst", worst, WORST_ERROR, paper="usually < 0.05 (section 4.2)")]
-        ),
+        **record([number]),
         "form": "x0 = p0 + p1 x^p2 + p3 s^p4 + p5 x^p6 s^p7, s in km/s (Zheng et al. 2019)",
         "fwhm_of_break": fwhm,
         "fit": {name: quality for name, (_, quality) in fitted.items()},

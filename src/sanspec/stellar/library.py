@@ -108,10 +108,8 @@ class Library:
         pixels = (self.lam >= wave_min) & (self.lam <= wave_max)
         ages = self.age <= age_max
         if pixels.sum() < 2 or not ages.any():
-            raise SanspecError(
-                f"templates {self.name}: nothing between {wave_min:g} and {wave_max:g} A up to {age_max:g} Gyr; "
-                f"they span {self.limits()}"
-            )
+            asked = f"between {wave_min:g} and {wave_max:g} A up to {age_max:g} Gyr"
+            raise SanspecError(f"templates {self.name}: nothing {asked}; they span {self.limits()}")
         shape = self.shape and (int(ages.sum()) // self.shape[1], self.shape[1])
         kept = {key: getattr(self, key)[ages] for key in ("age", "metal", "mass")}
         flux = self.flux[np.ix_(pixels, ages)]
@@ -180,10 +178,8 @@ def _read_folder(folder: Path, imf: str) -> Library:
         imf = present[0]
     chosen = [path for path, match in found.items() if match["imf"] == imf]
     if not chosen:
-        raise SanspecError(
-            f"templates {folder}: no files ssp_M11_*.{imf or 'IMF'}z*; it holds the IMFs {present or 'none'}; "
-            f"allowed: {', '.join(IMFS)}"
-        )
+        held = f"it holds the IMFs {present or 'none'}; allowed: {', '.join(IMFS)}"
+        raise SanspecError(f"templates {folder}: no files ssp_M11_*.{imf or 'IMF'}z*; {held}")
     parts = [_read_text(path) for path in chosen]
     lam = parts[0][2]
     if any(part[2].shape != lam.shape or not np.allclose(part[2], lam) for part in parts):

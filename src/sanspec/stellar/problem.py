@@ -139,8 +139,7 @@ def _on_grid(
 def rest_fwhm(spectrum: Spectrum, bins: Float[np.ndarray, " edge"]) -> Float[np.ndarray, " edge-1"]:
     """FWHM [Angstrom] of the rebinned spectrum at `bins` (rest frame, air): that of the spectrum over 1 + z.
 
-    Averaging pixels of width w over other bins broadens by a box of that width: w^2 / 12 is added to the
-    variance.
+    Averaging pixels of width w over other bins broadens by a box of that width, which adds w^2 / 12 to the variance.
     """
     rest = vac_to_air(spectrum.wave / (1 + spectrum.z))
     variance = (spectrum.fwhm / FWHM_PER_SIGMA) ** 2 + np.gradient(spectrum.wave) ** 2 / 12

@@ -85,9 +85,8 @@ def search(
         if not len(parent):
             break
         rest, crossed = 1.0 - share, grown.products[parent, added]
-        chi2.append(
-            rest**2 * grown.chi2[parent] + 2 * rest * share * crossed + share**2 * np.diag(gram)[added]
-        )
+        alone = np.diag(gram)[added]
+        chi2.append(rest**2 * grown.chi2[parent] + 2 * rest * share * crossed + share**2 * alone)
         count.append((grown.weights > 0).sum(axis=1)[parent] + (grown.weights[parent, added] == 0))
         first = grown.values[parent]
         values.append(first + share[:, None] * (columns[added] - first))

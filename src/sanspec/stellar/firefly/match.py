@@ -128,8 +128,8 @@ def on_pixels(
 ) -> tuple[slice, Float[np.ndarray, "ssp span"]]:
     """The pixels that the populations reach, kernels included, and the populations on these pixels.
 
-    They are broadened to the line-spread function and the velocity dispersion, or left as they are where the library
-    is the broader.
+    They are broadened to the line-spread function and the velocity dispersion; where the library is broader, it is left
+    as it is.
     """
     stretch = 1.0 + spectrum.z
     edges, edges_in = grid.bin_edges(spectrum.wave) / stretch, air_to_vac(library.edges)

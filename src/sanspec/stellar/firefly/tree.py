@@ -23,8 +23,8 @@ class Tree:
     """Every combination that was kept, and the mixes of the best of them with all.
 
     weights (fit, ssp): light fractions, summing to 1. chi2 (fit). born (fit): iteration, 0 for a single population.
-    top (best): rows mixed with all. mixed (best, fit, fraction): chi2 of (weights[top] + q weights[fit]) / (1 + q), q
-    in `FRACTIONS`.
+    top (best): rows mixed with all. mixed (best, fit, fraction): chi2 of (weights[top] + q weights[fit]) / (1 + q) for
+    each q in `FRACTIONS`.
     """
 
     weights: Weights
