@@ -102,7 +102,7 @@ class Contrastive(nn.Module):
         return LOSSES[self.settings.loss](parallel.gather(images), parallel.gather(spectra), scale)
 
     def validate(self, batches: list[Galaxies]) -> dict[str, float]:
-        """Loss over all validation galaxies; fractions of images with their own spectrum first, and in the first five."""
+        """Loss over all validation galaxies; fractions of images with their own spectrum first, and in the top five."""
         images = torch.cat([self.embed_images(batch) for batch in batches])
         spectra = torch.cat([self.embed_spectra(*self.spectra(batch)) for batch in batches])
         scores = images @ spectra.T
