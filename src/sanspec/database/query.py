@@ -5,6 +5,7 @@ every INTERP_CENTER object is dropped, BAD_COUNTS_ERROR (0x10000000000) is never
 is void.
 """
 
+import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,42 +42,10 @@ class Column:
         return self.sql if self.sql.split(".")[-1] == self.name else f"{self.sql} as {self.name}"
 
 
-def _photometric(name: str) -> list[Column]:
-    """A quantity of PhotoObjAll in the five bands."""
-    return [Column(f"{name}_{band}", f"P.{name}_{band}", "real") for band in BANDS]
-
-
-_ZOO = ("p_mg", "p_el_debiased", "p_cs_debiased")
-_VOTES = ("spiral", "elliptical", "uncertain")
-COLUMNS: tuple[Column, ...] = (
-    Column("specObjID", "S.specObjID", "id"),
-    Column("objID", "P.objID", "id"),
-    Column("ra", "P.ra", "real"),
-    Column("dec", "P.dec", "real"),
-    *(Column(name, f"S.{name}", "text") for name in ("firstrelease", "programname", "instrument", "run2d")),
-    *(Column(name, f"S.{name}", "real") for name in ("z", "zerr", "velDisp", "velDispErr")),
-    *_photometric("petroRad"),
-    *_photometric("petroR90"),
-    *_photometric("fiberMag"),
-    Column("extinction_r", "P.extinction_r", "real"),
-    Column("plateSN2", "S.plateSN2", "real"),
-    *_photometric("modelMag"),
-    *_photometric("cmodelMag"),
-    *(Column(name, f"Z.{name}", "real") for name in _ZOO),
-    *(Column(name, f"Z.{name}", "int") for name in _VOTES),
-    Column("logMass_Maraston09", "M.logMass", "real"),
-    Column("logMass_ConroyDust", "CD.logMass", "real"),
-    Column("logMass_ConroyNoDust", "CND.logMass", "real"),
-    *(Column(name, f"S.{name}", "int", False) for name in ("plate", "mjd", "fiberID", "zWarning")),
-    *(Column(name, f"S.{name}", "text", False) for name in ("subClass", "class")),
-    Column("snMedian_r", "S.snMedian_r", "real", False),
-    Column("bestObjID", "S.bestObjID", "id", False),
-    *(Column(f"extinction_{band}", f"P.extinction_{band}", "real", False) for band in "ugiz"),
-    Column("petroMag_r", "P.petroMag_r", "real", False),
-    Column("petroR50_r", "P.petroR50_r", "real", False),
-    Column("flags_r", "P.flags_r", "id", False),
-    Column("psfMagErr_r", "P.psfMagErr_r", "real", False),
-)
+with resources.files("sanspec.database").joinpath("sql/columns.csv").open() as _file:
+    COLUMNS = tuple(
+        Column(row["name"], row["sql"], row["kind"], row["printed"] == "1") for row in csv.DictReader(_file)
+    )
 NAMES = tuple(column.name for column in COLUMNS)
 # Guards, last in every row of an answer: a row cut short loses them. TOTAL holds the number of rows.
 END = Column("fin", "'end'", "text", False)

@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from sanspec.config import Config
 from sanspec.errors import SanspecError, Warn
 from sanspec.figures import populations, style
+from sanspec.physics.relations import GALLAZZI, ZAHID
 from sanspec.scores.numbers import Number, record
 from sanspec.stellar import results
 from sanspec.store import read_table
@@ -25,36 +26,6 @@ BIN = 0.25  # dex of mass
 LEAST = 3  # galaxies that make a bin
 COLOURS, BREAK = "viridis_r", (1.1, 2.0)  # colours and range of Dn4000
 
-# Zahid et al. 2017, table 4: log [Z] against log M*, median over the five bins of star formation rate.
-ZAHID = np.array(
-    [
-        8.55, -0.657, 8.65, -0.594, 8.75, -0.584, 8.85, -0.609, 8.95, -0.489, 9.05, -0.491, 9.15, -0.450,
-        9.25, -0.405, 9.35, -0.394, 9.45, -0.280, 9.55, -0.225, 9.65, -0.177, 9.75, -0.165, 9.85, -0.108,
-        9.95, -0.073, 10.05, -0.025, 10.15, 0.004, 10.25, 0.033, 10.35, 0.047, 10.45, 0.065, 10.55, 0.052,
-        10.65, 0.064, 10.75, 0.047, 10.85, 0.034, 10.95, 0.043,
-    ]
-).reshape(-1, 2).T  # fmt: skip
-# Gallazzi et al. 2005, table 2: log M*, median, 16th and 84th percentile of log Z / Zsun.
-GALLAZZI = np.array(
-    [
-        [8.91, -0.60, -1.11, 0.00],
-        [9.11, -0.61, -1.07, 0.00],
-        [9.31, -0.65, -1.10, -0.05],
-        [9.51, -0.61, -1.03, -0.01],
-        [9.72, -0.52, -0.97, 0.05],
-        [9.91, -0.41, -0.90, 0.09],
-        [10.11, -0.23, -0.80, 0.14],
-        [10.31, -0.11, -0.65, 0.17],
-        [10.51, -0.01, -0.41, 0.20],
-        [10.72, 0.04, -0.24, 0.22],
-        [10.91, 0.07, -0.14, 0.24],
-        [11.11, 0.10, -0.09, 0.25],
-        [11.31, 0.12, -0.06, 0.26],
-        [11.51, 0.13, -0.04, 0.28],
-        [11.72, 0.14, -0.03, 0.29],
-        [11.91, 0.15, -0.03, 0.30],
-    ]
-).T
 REFERENCES = {"zahid2017": ZAHID, "gallazzi2005": GALLAZZI[:2]}
 PUBLISHED = {"zahid2017": "Zahid et al. 2017", "gallazzi2005": "Gallazzi et al. 2005"}
 

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from sanspec.classes.diagnostics import KAUFFMANN, KEWLEY
 from sanspec.config import Config
 from sanspec.figures import style
+from sanspec.figures.panels import two_gaussians
 from sanspec.mock import checks, gas
-from sanspec.mock.population import GALLAZZI
+from sanspec.physics.relations import GALLAZZI
 from sanspec.store import read_json, read_table
 
 INPUTS = ("truth", "population")
@@ -27,7 +28,8 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
     figure = style.canvas(style.PAGE, 6.3)
     panels = figure.subplots(3, 3)
     colour_panel(panels[0, 0], truth, found)
-    break_panel(panels[0, 1], truth, found)
+    mixture(panels[0, 1], truth["dn4000"], found["mixtures"]["dn4000"], np.arange(0.95, 2.11, 0.03))
+    panels[0, 1].set_xlabel(r"$D_n4000$")
     metallicity_panel(panels[0, 2], truth)
     dispersion_panel(panels[1, 0], truth)
     diagram_panel(panels[1, 1], truth)
@@ -42,11 +44,7 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
 def mixture(axes: Axes, values: pd.Series, found: Mapping, bins: np.ndarray) -> None:
     """A histogram with the two Gaussians fitted to it."""
     axes.hist(values, bins, color=SIMULATED, alpha=0.6)
-    x = np.linspace(bins[0], bins[-1], 300)
-    scale = len(values) * (bins[1] - bins[0]) / np.sqrt(2 * np.pi)
-    for mean, width, share, colour in zip(found["means"], found["widths"], found["shares"], (BLUE, RED)):
-        bell = scale * share / width * np.exp(-0.5 * ((x - mean) / width) ** 2)
-        axes.plot(x, bell, color=colour, lw=0.9)
+    two_gaussians(axes, found, bins, len(values), (BLUE, RED))
     axes.set(xlim=(bins[0], bins[-1]), ylabel="galaxies")
 
 
@@ -60,18 +58,12 @@ def colour_panel(axes: Axes, truth: pd.DataFrame, found: Mapping) -> None:
     axes.set_xlabel("$u-r$ (dereddened)")
 
 
-def break_panel(axes: Axes, truth: pd.DataFrame, found: Mapping) -> None:
-    """Dn4000 and its two sequences."""
-    mixture(axes, truth["dn4000"], found["mixtures"]["dn4000"], np.arange(0.95, 2.11, 0.03))
-    axes.set_xlabel(r"$D_n4000$")
-
-
 def metallicity_panel(axes: Axes, truth: pd.DataFrame) -> None:
     """Mass and metallicity, medians beside those of Gallazzi et al. 2005."""
     axes.scatter(truth["log_mass"], truth["metal"], color=_hues(truth), **DOTS)
     bins = checks.mass_metallicity(truth)
     axes.plot(bins["log_mass"], bins["metal"], "o", ms=3, color=SURVEY, mfc="white", label="median")
-    axes.plot(*GALLAZZI, "--", color=SURVEY, label="Gallazzi+ 2005")
+    axes.plot(*GALLAZZI[:2], "--", color=SURVEY, label="Gallazzi+ 2005")
     axes.set(xlim=(9, 11.9), ylim=(-1.3, 0.4), xlabel=r"$\log M_\star/M_\odot$", ylabel="[M/H]")
     axes.legend(loc="lower right")
 

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from sanspec.classes.diagnostics import KAUFFMANN
 from sanspec.mock import gas
 from sanspec.mock.catalogue import EXTINCTION
-from sanspec.mock.population import FLUX_LIMIT, GALLAZZI
+from sanspec.mock.population import FLUX_LIMIT
 from sanspec.mock.truth import FLUXES
+from sanspec.physics.relations import GALLAZZI
 
 MIN_GALAXIES, MIN_QUANTILES = 50, 300  # galaxies that a check needs, and a check of quantiles
 # Equivalent width of Halpha [Angstrom] below which a galaxy is passive (Doorenbos et al. 2024, 5.7).
@@ -141,7 +142,7 @@ def mass_metallicity(truth: pd.DataFrame) -> pd.DataFrame:
     groups = truth.groupby(pd.cut(truth["log_mass"], edges), observed=True)
     table = groups.agg(log_mass=("log_mass", "median"), metal=("metal", "median"), n=("metal", "size"))
     table = table[table["n"] >= 20].reset_index(drop=True)
-    return table.assign(gallazzi=np.interp(table["log_mass"], *GALLAZZI))
+    return table.assign(gallazzi=np.interp(table["log_mass"], *GALLAZZI[:2]))
 
 
 def classes(truth: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from sanspec.physics.cosmology import COSMOLOGY
+from sanspec.physics.relations import GALLAZZI
 
 MASS_MIN, MASS_MAX = 8.8, 12.0  # log solar masses
 FLUX_LIMIT = 17.77  # Petrosian r, dereddened: the Main Galaxy Sample (Strauss et al. 2002)
@@ -18,12 +19,6 @@ EDGE = 13.5  # mag: brighter galaxies are not proposed, their fibres would be to
 THICKNESS = 0.2  # intrinsic axial ratio of a disk seen edge on
 BULGE_ONSET = 8.6, 1.3, 10.8  # lookback time [Gyr] of the first stars, its slope with log mass, and where
 DISK_ONSET = 7.2, 1.2, 10.6  # of the disks of quenched galaxies
-
-# Stellar metallicity against mass: Gallazzi et al. 2005, table 2 (median log Z/Zsun; log M of Chabrier)
-GALLAZZI = np.array([
-    [8.91, 9.11, 9.31, 9.51, 9.72, 9.91, 10.11, 10.31, 10.51, 10.72, 10.91, 11.11, 11.31, 11.51, 11.72, 11.91],
-    [-0.60, -0.61, -0.65, -0.61, -0.52, -0.41, -0.23, -0.11, -0.01, 0.04, 0.07, 0.10, 0.12, 0.13, 0.14, 0.15],
-])  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +195,7 @@ def _histories(
     rng: np.random.Generator, mass: float, quenched: bool, green: bool
 ) -> tuple[Population, Population]:
     """Histories of bulge and disk: old where massive (downsizing), metals by Gallazzi et al. 2005."""
-    metal = float(np.interp(mass, *GALLAZZI))
+    metal = float(np.interp(mass, *GALLAZZI[:2]))
     bulge = Population(
         onset=float(np.clip(rng.normal(_onset(mass, BULGE_ONSET), 1.8), 3.5, 13.0)),
         tau=float(np.clip(rng.lognormal(np.log(0.7 if quenched else 1.2), 0.35), 0.2, 4.0)),
