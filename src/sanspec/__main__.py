@@ -42,10 +42,11 @@ def module(name: str) -> str:
 
 
 def arguments(name: str, stage: ModuleType) -> argparse.ArgumentParser:
-    """The parser of a stage: files that it needs (`FILES`), files that it accepts (`OPTIONAL`), its own options."""
+    """The parser of a stage: files it needs (`FILES`), accepts (`OPTIONAL`) and takes many of (`LISTS`), other options."""
     parser = argparse.ArgumentParser(prog=f"sanspec {name}", description=stage.__doc__.splitlines()[0])
     options.add(parser, getattr(stage, "FILES", {}))
     options.add(parser, getattr(stage, "OPTIONAL", {}), required=False)
+    options.add(parser, getattr(stage, "LISTS", {}), nargs="+")
     if hasattr(stage, "arguments"):
         stage.arguments(parser)
     return parser

@@ -29,8 +29,10 @@ def files(products: str = "", **others: str) -> dict[str, str]:
     return {name: PRODUCTS[name] for name in products.split()} | others
 
 
-def add(parser: ArgumentParser, wanted: Mapping[str, str], required: bool = True) -> None:
-    """An option `--name FILE` for each file."""
+def add(
+    parser: ArgumentParser, wanted: Mapping[str, str], required: bool = True, nargs: str | None = None
+) -> None:
+    """An option `--name FILE` for each file, or `--name FILE [FILE ...]` with nargs "+"."""
     for name, text in wanted.items():
         flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, type=Path, required=required, metavar="FILE", help=text)
+        parser.add_argument(flag, type=Path, required=required, nargs=nargs, metavar="FILE", help=text)

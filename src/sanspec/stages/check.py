@@ -12,7 +12,7 @@ from sanspec.scores import evidence, truths
 log = logging.getLogger(__name__)
 
 FILES = options.files(
-    "quality redshifts indices objects predicted spectra",
+    "config quality redshifts indices objects predicted spectra",
     summary="summary.json",
     out="check.json to write, whether the truths hold or not",
 )
@@ -20,18 +20,9 @@ FILES = options.files(
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="settings of the run (.yaml)"
-    )
     parser.add_argument("--run", default="main", help="name of the run, for the record")
-    parser.add_argument(
-        "--networks",
-        type=Path,
-        nargs="*",
-        default=[],
-        metavar="FILE",
-        help="records of trained networks (.json)",
-    )
+    text = "records of trained networks (.json)"
+    parser.add_argument("--networks", type=Path, nargs="*", default=[], metavar="FILE", help=text)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -23,19 +23,12 @@ LABELS = np.dtype(
 
 
 FILES = options.files(
-    "config", out="cubes in the layout of sdss.npz", table="the outcome for each object (.ecsv)"
+    "config",
+    objects="table with objID, or ra and dec [deg]; specObjID if known (.csv)",
+    out="cubes in the layout of sdss.npz",
+    table="the outcome for each object (.ecsv)",
 )
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the stage."""
-    parser.add_argument(
-        "--objects",
-        type=Path,
-        required=True,
-        help="table with objID, or ra and dec [deg]; specObjID if known (.csv)",
-    )
-    parser.add_argument("--jpeg", type=Path, help="folder for 64 x 64 JPEG cutouts, <objID>.jpeg")
+OPTIONAL = options.files(jpeg="folder for 64 x 64 JPEG cutouts, <objID>.jpeg")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-from pathlib import Path
 
 from sanspec import config, options, store
 from sanspec.archive import catalogue as source
@@ -15,15 +14,17 @@ log = logging.getLogger(__name__)
 
 
 FILES = options.files("config")
+OPTIONAL = options.files(
+    cubes="cube file whose objects are requested (for acquire.sample: cubes)",
+    out="the catalogue (.csv)",
+    report="counts, and how the two forms of the query differ (.json)",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
-    add = parser.add_argument
-    add("--cubes", type=Path, help="cube file whose objects are requested (for acquire.sample: cubes)")
-    add("--out", type=Path, help="the catalogue (.csv)")
-    add("--report", type=Path, help="counts, and how the two forms of the query differ (.json)")
-    add("--show", choices=(*query.FORMS, "either"), help="print this form of the query and stop")
+    text = "print this form of the query and stop"
+    parser.add_argument("--show", choices=(*query.FORMS, "either"), help=text)
 
 
 def run(args: argparse.Namespace) -> str | None:

@@ -1,7 +1,6 @@
 """Set the named runs of one workflow side by side: what each changes, its scores, ratios to main."""
 
 import logging
-from pathlib import Path
 
 from sanspec import config, options, store
 from sanspec.errors import SanspecError
@@ -10,19 +9,15 @@ from sanspec.scores import runs
 log = logging.getLogger(__name__)
 
 FILES = options.files(out="table to write (.ecsv)")
-OF_EACH = options.files("config", summary="summary.json", scores="tables/validation.ecsv")
-
-
-def arguments(parser) -> None:
-    """Options of the stage."""
-    for name, text in OF_EACH.items():
-        text = f"{text} of each run, in the same order"
-        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, metavar="FILE", help=text)
+LISTS = {
+    name: f"{text} of each run, in the same order"
+    for name, text in options.files("config", summary="summary.json", scores="tables/validation.ecsv").items()
+}
 
 
 def run(args) -> str:
     """Write the table; give it as text."""
-    counts = {name: len(getattr(args, name)) for name in OF_EACH}
+    counts = {name: len(getattr(args, name)) for name in LISTS}
     if len(set(counts.values())) != 1:
         told = ", ".join(f"{count} of --{name}" for name, count in counts.items())
         raise SanspecError(f"runs: {told}: give one of each for every run, in the same order")

@@ -18,12 +18,12 @@ from sanspec.stellar.library import open_library
 log = logging.getLogger(__name__)
 
 FILES = options.files("config spectra templates", out="continua to write, as fitted spectra (.h5)")
+OPTIONAL = options.files("predicted redshifts")
 
 
 def arguments(parser) -> None:
     """Options of the stage."""
     parser.add_argument("--split", choices=samples.SPLITS, default="train", help="split of the spectra")
-    options.add(parser, options.files("predicted redshifts"), required=False)
 
 
 def run(args) -> None:

@@ -11,28 +11,19 @@ log = logging.getLogger(__name__)
 
 
 FILES = options.files(
-    "config",
+    "config objects",
     losses="matched/losses.ecsv",
-    objects="prepared/objects.parquet",
     out="summary.json to write",
     times="times.json to write",
 )
+LISTS = options.files(numbers="JSON of tables, figures, networks")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the stage."""
     parser.add_argument("--run", default="main", help="name of the run")
-    parser.add_argument(
-        "--numbers",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="JSON of tables, figures, networks",
-    )
-    parser.add_argument(
-        "--benchmarks", type=Path, nargs="*", default=[], metavar="DIR", help="folders of benchmark files"
-    )
+    text = "folders of benchmark files"
+    parser.add_argument("--benchmarks", type=Path, nargs="*", default=[], metavar="DIR", help=text)
 
 
 def run(args: argparse.Namespace) -> str:

@@ -1,7 +1,6 @@
 """Write one of the paper's tables from the products of a run: ECSV, LaTeX and plain text side by side."""
 
 import logging
-from pathlib import Path
 
 import pandas as pd
 
@@ -20,21 +19,18 @@ BUDGET = (
 
 
 FILES = options.files("config", out="table to write (.ecsv)")
+OPTIONAL = options.files(
+    classes="tables/classes.json, for table2, table_budget",
+    compared="tables/predictors.json, for table_predictors",
+    agn="tables/agn.json, for table_predictors",
+)
 
 
 def arguments(parser) -> None:
     """Options of the stage."""
-    parser.add_argument(
-        "name", choices=papertables.TABLES, help="; ".join(map(": ".join, papertables.TABLES.items()))
-    )
+    text = "; ".join(map(": ".join, papertables.TABLES.items()))
+    parser.add_argument("name", choices=papertables.TABLES, help=text)
     parser.add_argument("--run", default="main", help="name of the run, for the caption")
-    parser.add_argument(
-        "--classes", type=Path, metavar="FILE", help="tables/classes.json, for table2, table_budget"
-    )
-    parser.add_argument(
-        "--compared", type=Path, metavar="FILE", help="tables/predictors.json, for table_predictors"
-    )
-    parser.add_argument("--agn", type=Path, metavar="FILE", help="tables/agn.json, for table_predictors")
 
 
 def run(args) -> None:

@@ -5,7 +5,6 @@ true coarse spectrum and redshift. The calibration is fitted on the validation s
 """
 
 import logging
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +20,7 @@ log = logging.getLogger(__name__)
 
 FILES = options.files(
     "config spectra images predicted valid baselines",
+    nets="folder of the networks' .safetensors",
     out="table to write (.ecsv)",
     summary="scores to write (.json)",
 )
@@ -28,10 +28,7 @@ NETS = ("diff_fine", "clip_coarse", "clip_fine")
 FROM_TRUE = 5  # fine draws from a true coarse spectrum and redshift
 
 
-def arguments(parser) -> None:
-    """Settings, inputs, outputs, and the device."""
-    parser.add_argument("--nets", type=Path, required=True, help="folder of the networks' .safetensors")
-    lease.arguments(parser)
+arguments = lease.arguments
 
 
 def run(args) -> None:
