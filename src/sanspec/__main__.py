@@ -42,7 +42,7 @@ def module(name: str) -> str:
 
 
 def arguments(name: str, stage: ModuleType) -> argparse.ArgumentParser:
-    """The parser of a stage: files it needs (`FILES`), accepts (`OPTIONAL`) and takes many of (`LISTS`), other options."""
+    """The parser of a stage: its `FILES`, files that may be given (`OPTIONAL`), lists of files (`LISTS`), options."""
     parser = argparse.ArgumentParser(prog=f"sanspec {name}", description=stage.__doc__.splitlines()[0])
     options.add(parser, getattr(stage, "FILES", {}))
     options.add(parser, getattr(stage, "OPTIONAL", {}), required=False)
