@@ -19,17 +19,29 @@ from safetensors.numpy import load_file
 
 from sanspec import store
 
-LEFT_OUT = {
-    "created",
-    "seconds",
-    "timings",
-    "times",
-    "environment",
-    "code",
-    "source",
-    "settings",
-    "provenance",
-    "sanspec",
+LEFT_OUT = {  # keys and columns of times, provenance and words
+    *(
+        "created",
+        "seconds",
+        "timings",
+        "times",
+        "environment",
+        "code",
+        "source",
+        "settings",
+        "provenance",
+        "sanspec",
+    ),
+    *(
+        "seconds_training",
+        "steps_per_second",
+        "flop_per_second",
+        "about",
+        "meaning",
+        "paper",
+        "equivalent_widths",
+    ),
+    "weights",  # SHA-256 of a file whose header holds the settings; the arrays in it are compared
 }
 SKIPPED_FOLDERS = {"logs", "benchmarks", "tensorboard", "store"}
 SKIPPED_FILES = {"times.json"}
@@ -54,7 +66,7 @@ def read(path):
         return dict(flat(json.loads(path.read_text())))
     if path.suffix in (".ecsv", ".parquet"):
         table = store.read_table(path) if path.suffix == ".ecsv" else pd.read_parquet(path)
-        return {name: table[name].to_numpy() for name in table}
+        return {name: table[name].to_numpy() for name in table if name not in LEFT_OUT}
     if path.suffix == ".h5":
         found = {}
         with h5py.File(path) as file:

@@ -13,6 +13,7 @@ from sanspec.classes import predictors
 from sanspec.config import Config
 from sanspec.errors import SanspecError, Warn
 from sanspec.features import dispersed
+from sanspec.figures import fig05, fig06
 from sanspec.products import members, samples
 from sanspec.products.members import PREDICTORS, Members, Predictor
 from sanspec.redshift import agreement
@@ -205,3 +206,21 @@ def test_a_registered_predictor_is_in_the_scores_of_draws_and_in_the_table_of_pr
     assert table.set_index("predictor").loc[TOY.label, "rho_mgb"] == 0.7
     numbers = {number.name: number for number in predictors.numbers({"predicted": one, "toy": one})}
     assert TOY.label in numbers["compared_rho_mgb_toy"].meaning
+
+
+def test_a_registered_predictor_is_in_the_figures_that_list_predictors(registered, tmp_path):
+    rng, count = np.random.default_rng(0), 40
+    z = rng.uniform(0.05, 0.15, count)
+    redshifts = {f"z_{kind}": z + rng.normal(0, 0.01, count) for kind in agreement.kinds()}
+    store.write_table(tmp_path / "z.ecsv", pd.DataFrame(redshifts | {"z_spec": z}))
+    figure, numbers = fig06.draw({"redshifts": tmp_path / "z.ecsv"}, Config())
+    assert numbers["scores"]["toy"]["count"] == count
+    assert any(TOY.label in text.get_text() for text in figure.axes[1].get_legend().get_texts())
+    scores = {
+        f"{score}_{name}": rng.uniform(1, 2, count)
+        for score in quality.SCORES
+        for name in ("predicted", "toy")
+    }
+    store.write_table(tmp_path / "q.ecsv", pd.DataFrame(scores | {"morphology": "spiral"}))
+    figure, _ = fig05.draw({"quality": tmp_path / "q.ecsv"}, Config())
+    assert any(TOY.label in text.get_text() for text in figure.axes[-1].texts)

@@ -21,7 +21,6 @@ INPUTS = ("quality", "quality_numbers")
 
 QUANTILES = (0.05, 0.16, 0.5, 0.84, 0.9, 0.95)
 BINS = 22
-BASELINES = ("nearest_image", "mean_spectrum", "regression")
 
 
 class Score(NamedTuple):
@@ -128,7 +127,7 @@ def histogram(axes: Axes, shown: pd.DataFrame, score: Score) -> None:
             value,
             0.985,
             "v",
-            color=style.PREDICTORS[name].colour,
+            color=style.look(name).colour,
             ms=4.5,
             transform=axes.get_xaxis_transform(),
         )
@@ -151,7 +150,7 @@ _LEGEND = {
 
 def baseline_medians(shown: pd.DataFrame, score: Score) -> dict[str, float]:
     """Median of the score over all test galaxies for every baseline that the table holds."""
-    columns = {name: f"{score.stem}_{name}" for name in BASELINES}
+    columns = {name: f"{score.stem}_{name}" for name in (*style.baselines(), "mean_spectrum")}
     return {
         name: score.factor * float(np.nanmedian(shown[column]))
         for name, column in columns.items()
@@ -163,6 +162,8 @@ def key_of_baselines(axes: Axes, shown: pd.DataFrame) -> None:
     """What the triangles on the top edge mean."""
     names = baseline_medians(shown, SCORES[-1])
     for k, name in enumerate(names):
-        look = style.PREDICTORS[name]
+        look = style.look(name)
         text = f"\N{BLACK DOWN-POINTING TRIANGLE} {look.label}"
-        axes.text(0.60, 0.60 - 0.065 * k, text, color=look.colour, fontsize=7, transform=axes.transAxes)
+        axes.text(
+            0.97, 0.64 - 0.065 * k, text, color=look.colour, fontsize=7, ha="right", transform=axes.transAxes
+        )

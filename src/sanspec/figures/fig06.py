@@ -17,15 +17,8 @@ from sanspec.store import read_table
 
 INPUTS = ("redshifts", "redshift_numbers")
 
-RIVALS = ("nearest_image", "regression", "median")
-LEVELS = (
-    0.1,
-    0.3,
-    0.5,
-    0.7,
-    0.9,
-    0.97,
-)  # fractions of the galaxies outside each contour, the outermost first
+# Fractions of the galaxies outside each contour, the outermost first
+LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9, 0.97)
 LEAST = 8  # galaxies below which no density is estimated
 
 
@@ -37,7 +30,7 @@ def draw(inputs: Mapping[str, Path], settings: Config) -> tuple[Figure, dict]:
         raise SanspecError(f"figure 6: {inputs['redshifts']} has no predicted redshift; see z_predicted_warn")
     scores = {
         name: metrics.redshift_scores(*columns(table, name))
-        for name in ("predicted", *RIVALS)
+        for name in ("predicted", *style.baselines(), "median")
         if f"z_{name}" in table
     }
     figure = style.canvas(style.PAGE, 3.3)
@@ -56,9 +49,7 @@ def density(
     axes: Axes, z_spec: Float[np.ndarray, " gal"], z: Float[np.ndarray, " gal"], scores: Mapping
 ) -> None:
     """Kernel density with contours, the points it rests on, the identity and the limits of outliers."""
-    low, high = np.quantile(
-        z, [0.005, 0.995]
-    )  # all true redshifts, all but the farthest 1 % of the predicted
+    low, high = np.quantile(z, [0.005, 0.995])  # the frame leaves out the farthest 1 % of the predicted
     low, high = min(z_spec.min(), low) - 0.006, max(z_spec.max(), high) + 0.006
     grid = np.linspace(low, high, 120)
     found = panels.density(z_spec, z, (low, high, low, high), LEVELS, LEAST, grid.size)
@@ -92,7 +83,7 @@ def differences(axes: Axes, table: pd.DataFrame, scores: Mapping[str, Mapping]) 
     """Histograms of dz for the predicted spectra and for every baseline, with their sigma_MAD."""
     bins = np.linspace(-0.08, 0.08, 1 + 2 * int(np.clip(np.sqrt(len(table)), 8, 24)))
     for name, score in scores.items():
-        look, dz = style.PREDICTORS[name], metrics.delta_z(*columns(table, name))
+        look, dz = style.look(name), metrics.delta_z(*columns(table, name))
         dz = np.clip(dz[np.isfinite(dz)], bins[0], bins[-1])
         label = rf"{look.label}: $\sigma_\mathrm{{MAD}} = {score['sigma_mad']:.5f}$"
         if name == "predicted":

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from sanspec import __version__
 from sanspec.config import Survey
+from sanspec.products import members
 from sanspec.store import atomic, write_json
 
 COLUMN, PAGE = 3.35, 7.1  # widths of one and of two columns of the Astrophysical Journal [inch]
@@ -34,6 +35,8 @@ PREDICTORS = {
     "observed": Look("#0072B2", "-", "observed"),
     "predicted": Look("#D55E00", "-", "predicted"),
     "nearest_image": Look("#009E73", "--", "nearest image"),
+    "nearest_colour": Look("#E69F00", (0, (4, 1, 1, 1)), "nearest in colours"),
+    "nearest_contrastive": Look("#56B4E9", (0, (5, 1)), "nearest in contrastive space"),
     "regression": Look("#CC79A7", "-.", "regression"),
     "mean_spectrum": Look("#666666", ":", "mean spectrum"),
     "median": Look("#666666", ":", "median redshift"),
@@ -43,6 +46,18 @@ MORPHOLOGIES = {
     "spiral": Look("#332288", (0, (4, 1)), "spiral"),
     "uncertain": Look("#999933", (0, (1, 0.8)), "uncertain"),
 }  # colours of Tol (2021), "muted"
+
+
+def look(name: str) -> Look:
+    """How a predictor is drawn; one that has no look of its own gets a colour by its place in the registry."""
+    if name in PREDICTORS:
+        return PREDICTORS[name]
+    return Look(f"C{list(members.PREDICTORS).index(name)}", "--", members.PREDICTORS[name].label)
+
+
+def baselines() -> list[str]:
+    """The registered predictors that need no diffusion network."""
+    return [name for name, predictor in members.PREDICTORS.items() if predictor.is_baseline]
 
 
 @contextmanager
