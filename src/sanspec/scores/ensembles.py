@@ -4,10 +4,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import median_filter, uniform_filter1d
 
+from sanspec.physics.lines import EMISSION_LINES
 from sanspec.spectra.spectra import masked_mean
 
 BLOCK = 64  # galaxies at a time
-H_ALPHA = 6564.6  # vacuum Angstrom
+H_ALPHA = EMISSION_LINES["h_alpha"].wave  # vacuum Angstrom
 CONTINUUM, WINDOW = 300.0, 50.0  # widths [Angstrom] of the median filter and of what counts as the line
 
 
