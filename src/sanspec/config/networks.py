@@ -77,7 +77,7 @@ class DiffusionSettings(NetworkSettings):
         for level in self.attention:
             if not 0 <= level < len(self.widths) or self.widths[level] % heads:
                 raise ValueError(
-                    f"attention={list(self.attention)} must name levels (0 to {len(self.widths) - 1}) with widths that are multiples of {heads}"
+                    f"attention={list(self.attention)} must name levels 0 to {len(self.widths) - 1} with widths that are multiples of {heads}"
                 )
         return self
 
